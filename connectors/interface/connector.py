@@ -1,0 +1,116 @@
+"""The connector: what a plugin is, and the five verbs that each one has."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from connectors.interface.capabilities import Capability
+from connectors.interface.entry import Content, Entry, Page, Span
+from connectors.interface.network import Dialer
+
+CHUNK = 256 * 1024
+
+
+class Settings(BaseModel):
+    """Base of every connector's settings: the connect form, the CLI's options and the import's check.
+
+    Secrets are `SecretStr` fields; everything in here is sealed as one credential.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def display_name(self) -> str:
+        """The account's name for people, such as `user@host`; never a secret."""
+        return type(self).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the gateway lends an open connector.
+
+    Attributes:
+        dialer: reaches the store.
+        idle_timeout: seconds that a store may be silent before TimedOut.
+        remember: stores a change of settings durably (a host key that was trusted on first use); the
+            mapping is merged into the account's sealed settings before the call returns.
+    """
+
+    dialer: Dialer
+    idle_timeout: float
+    remember: Callable[[dict[str, str]], Awaitable[None]]
+
+
+class Connector(ABC):
+    """One open account on a store. Safe to use from several asyncio tasks at once.
+
+    Every verb raises a `StoreError` leaf and nothing else on purpose.
+    """
+
+    name: ClassVar[str]
+    friendly_name: ClassVar[str]
+    category: ClassVar[str] = "file_store"
+    settings: ClassVar[type[Settings]]
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+
+    @classmethod
+    @abstractmethod
+    async def open(cls, settings: Settings, context: Context) -> Self:
+        """An open account. Connects lazily or at once; raises BadCredential, UntrustedHost, Unavailable."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Gives up every connection; running verbs fail with Unavailable."""
+
+    @abstractmethod
+    async def stat(self, raw_id: str) -> Entry:
+        """The entry with this raw id (`""` is the root). Raises NotFound."""
+
+    @abstractmethod
+    async def list(self, folder: str, cursor: str | None, limit: int) -> Page:
+        """At most `limit` entries of a folder, each once, in a stable order. Raises NotFound, NotAFolder."""
+
+    @abstractmethod
+    async def read(self, raw_id: str, span: Span | None = None, *, etag: str | None = None) -> Content:
+        """The file's bytes, all or a span (cut at the end of the file).
+
+        Args:
+            raw_id: the file.
+            span: None is the whole file.
+            etag: when given, only this version: PreconditionFailed if the file is another one now.
+
+        Raises:
+            NotFound, NotAFolder, BadSpan (the span starts at or after the end), PreconditionFailed.
+            While chunks are read: Unavailable (may be resumed), TimedOut, PreconditionFailed (it changed).
+        """
+
+    @abstractmethod
+    async def write(
+        self,
+        parent: str,
+        name: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        replace: bool,
+        etag: str | None = None,
+    ) -> Entry:
+        """The new file, after its last byte is stored. An error of `chunks` is passed on as it is.
+
+        Until the end the name does not exist, or holds its former bytes: the content goes to a temporary
+        name beside it. On any error, cancellation included, the temporary file is removed.
+
+        Args:
+            parent: the folder.
+            name: the file's name.
+            chunks: the bytes, in pieces of any size.
+            size: bytes, when known beforehand.
+            replace: False raises AlreadyExists when the name is taken.
+            etag: when given, replace only this version, else PreconditionFailed.
+        """
+
+    @abstractmethod
+    async def delete(self, raw_id: str, *, recursive: bool = False) -> None:
+        """Removes a file, or a folder (NotEmpty unless empty or `recursive`). Raises NotFound."""

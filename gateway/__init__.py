@@ -1,0 +1,1 @@
+"""The gateway: public API, workers, tunnel hub, command line."""

@@ -1,0 +1,1 @@
+"""State, never content: tables, queries, migrations and sealed secrets."""
