@@ -1,0 +1,27 @@
+"""Errors of the hop between api and worker, and how a `StoreError` crosses it."""
+
+from typing import Any
+
+from connectors.interface import StoreError, Unavailable, errors
+
+
+class WorkerUnavailable(Exception):
+    """No worker took the operation; trying again in a moment makes sense."""
+
+
+LEAVES: dict[str, type[StoreError]] = {
+    name: leaf
+    for name, leaf in vars(errors).items()
+    if isinstance(leaf, type) and issubclass(leaf, StoreError) and leaf is not StoreError
+}
+
+
+def to_json(error: StoreError) -> dict[str, Any]:
+    """The error as it travels: its leaf's name, message and `retry_after` in seconds."""
+    return {"error": type(error).__name__, "message": error.message, "retry_after": error.retry_after}
+
+
+def from_json(value: dict[str, Any]) -> StoreError:
+    """The error to raise on this side; an unknown name becomes Unavailable."""
+    leaf = LEAVES.get(value.get("error", ""), Unavailable)
+    return leaf(str(value.get("message", "the store failed")), retry_after=value.get("retry_after"))

@@ -1,0 +1,83 @@
+"""Every setting of the gateway, read once: options over environment (`ISTHMUS_*`) over `isthmus.toml`."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class Settings(BaseSettings):
+    """The gateway's settings. Times are seconds; paths are absolute after `load`."""
+
+    model_config = SettingsConfigDict(env_prefix="ISTHMUS_", extra="forbid", frozen=True)
+
+    data: Path = Path("isthmus-data")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    tunnel_port: int | None = Field(default=None, ge=0, le=65535)
+    database: str = ""
+    public_url: str | None = None
+    idle_timeout: float = Field(default=60.0, gt=0)
+    session_linger: float = Field(default=60.0, ge=0)
+    ping_deadline: float = Field(default=15.0, gt=0)
+    drain_timeout: float = Field(default=30.0, ge=0)
+    separation: Literal["off", "enforced"] = "off"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def keys(self) -> Path:
+        """Folder of the key files."""
+        return self.data / "keys"
+
+    @property
+    def worker_socket(self) -> Path:
+        """The Unix socket on which the worker takes operations."""
+        return self.data / "run" / "worker.sock"
+
+    @property
+    def hub_socket(self) -> Path:
+        """The Unix socket on which the worker takes the agents' websockets that the api relays."""
+        return self.data / "run" / "hub.sock"
+
+    @property
+    def database_url(self) -> str:
+        """The state's database; SQLite beside the keys unless set."""
+        return self.database or f"sqlite:///{self.data / 'isthmus.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options first, then the environment; `load` adds the file below them."""
+        return init_settings, env_settings
+
+
+def load(data: Path | None = None, **options: Any) -> Settings:
+    """The settings for a data folder. Options that are None count as not given.
+
+    Raises pydantic's ValidationError, which names the setting.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    folder = (data or Settings().data).absolute()
+
+    class WithFile(Settings):
+        model_config = SettingsConfigDict(toml_file=folder / "isthmus.toml")
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    return WithFile(data=folder, **given)
