@@ -1,10 +1,16 @@
 """Every setting of the gateway, read once: options over environment (`ISTHMUS_*`) over `isthmus.toml`."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 
 class Settings(BaseSettings):
@@ -81,3 +87,8 @@ def load(data: Path | None = None, **options: Any) -> Settings:
             return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     return WithFile(data=folder, **given)
+
+
+def in_environment(name: str) -> bool:
+    """Whether the environment gives this setting."""
+    return f"ISTHMUS_{name.upper()}" in os.environ

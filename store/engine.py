@@ -70,8 +70,6 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
 
 
 def _begin_sqlite(connection: Any) -> None:
-    """A read that later writes fails at once as "locked" when another wrote between: so every transaction
-    that was not marked as read-only takes the write lock first.
-    """
+    """Takes the write lock first: a read that later writes fails at once when another wrote between."""
     deferred = connection.get_execution_options().get("read_only")
     connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from connectors.interface.capabilities import Capability
 from connectors.interface.entry import Content, Entry, Page, Span
@@ -25,6 +25,13 @@ class Settings(BaseModel):
     def display_name(self) -> str:
         """The account's name for people, such as `user@host`; never a secret."""
         return type(self).__name__
+
+    def revealed(self) -> dict[str, object]:
+        """The settings as plain values, secrets in the clear: only ever to be sealed."""
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in self.model_dump().items()
+        }
 
 
 @dataclass(frozen=True, slots=True)

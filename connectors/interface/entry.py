@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A slice of a listing. `next_cursor` is None on the last page, else opaque and handed back as it came."""
+    """A slice of a listing. `next_cursor` is None on the last, else opaque and handed back as it came."""
 
     entries: list[Entry]
     next_cursor: str | None = None

@@ -104,7 +104,7 @@ class PageView:
 
 @dataclass(slots=True)
 class Reading:
-    """An opened file: its version, the bytes `first..last` that follow (None: the file is empty), and how to stop.
+    """An opened file: its version, first byte and length (None: not known) of what follows, how to stop.
 
     `chunks` may be iterated once; `aclose` cancels everything behind it at once, and is always called.
     """

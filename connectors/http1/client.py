@@ -1,0 +1,162 @@
+"""A small streaming HTTP/1.1 client for one origin, with a bounded pool of connections."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from connectors.http1.connection import Body, Connection, Headers
+from connectors.http1.errors import store_errors
+from connectors.interface import BadAnswer, Unavailable
+
+_SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
+
+
+class Connect(Protocol):
+    """Opens a byte stream to the origin: TCP, TLS, a Unix socket or a tunnel."""
+
+    async def __call__(self, factory: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:
+        """A connected transport and its protocol."""
+        ...
+
+
+class Response:
+    """An answer whose body has not been read. Read it to its end, or `aclose` it: always one of the two."""
+
+    def __init__(self, client: "Client", connection: Connection) -> None:
+        head = connection.head
+        assert head is not None  # noqa: S101  `send` returned
+        self.status: int = head.status_code
+        self.headers: list[tuple[bytes, bytes]] = list(head.headers)
+        self._client = client
+        self._connection: Connection | None = connection
+
+    def header(self, name: bytes) -> str | None:
+        """The first value of a header (lower-case name), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body in pieces of 1 B to 256 KiB. Leaving early gives the connection up at once.
+
+        Raises Unavailable when it breaks before its declared end, TimedOut, BadAnswer.
+        """
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            with store_errors():
+                while (piece := await connection.next_piece()) is not None:
+                    yield piece
+        finally:
+            await self.aclose()
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes, else BadAnswer: for answers that are no content."""
+        pieces, size = [], 0
+        async for piece in self.chunks():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise BadAnswer("the store's answer is larger than any should be")
+        return b"".join(pieces)
+
+    async def aclose(self) -> None:
+        """Gives the connection back when the body was read, else closes it. May be called again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._client.release(connection)
+
+
+class Client:
+    """Requests to one origin.
+
+    Args:
+        connect: opens a byte stream to it.
+        host: the Host header.
+        max_connections: more requests than this wait for a free connection.
+        idle_timeout: seconds that the other side may be silent; None for ever.
+    """
+
+    def __init__(
+        self, connect: Connect, *, host: str, max_connections: int = 16, idle_timeout: float | None = 60.0
+    ) -> None:
+        self._connect = connect
+        self._host = host.encode()
+        self._idle_timeout = idle_timeout
+        self._free: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._places = asyncio.Semaphore(max_connections)
+
+    async def request(
+        self, method: str, target: str, headers: Headers = (), *, body: Body = None, length: int | None = None
+    ) -> Response:
+        """The answer's head; its body follows by `Response.chunks`.
+
+        Args:
+            method: as it is sent.
+            target: path and query, percent-encoded.
+            headers: without Host and the body's framing.
+            body: bytes, or pieces; None for no body.
+            length: of the pieces, when known; else they are sent chunked.
+
+        Raises:
+            Unavailable, TimedOut, BadAnswer, UntrustedHost; what `body` raises.
+        """
+        framed = [(b"host", self._host), *headers]
+        await self._places.acquire()
+        connection = None
+        try:
+            connection, fresh = await self._connection()
+            try:
+                with store_errors():
+                    await connection.send(method, target, framed, body, length)
+            except Unavailable:
+                if fresh or method not in _SAFE_TO_REPEAT or not (body is None or isinstance(body, bytes)):
+                    raise
+                self._drop(connection)  # it had died while it lay idle
+                connection = await self._open()
+                with store_errors():
+                    await connection.send(method, target, framed, body, length)
+        except BaseException:
+            if connection is not None:
+                self._drop(connection)
+            self._places.release()
+            raise
+        return Response(self, connection)
+
+    def release(self, connection: Connection) -> None:
+        """Takes a connection back after its response: kept when it can be used again, else closed."""
+        self._places.release()
+        if connection.complete and connection.reusable and not connection.closed:
+            self._busy.discard(connection)
+            self._free.append(connection)
+        else:
+            self._drop(connection)
+
+    async def aclose(self) -> None:
+        """Closes every connection; running requests fail with Unavailable."""
+        for connection in [*self._free, *self._busy]:
+            connection.abort()
+        self._free.clear()
+        self._busy.clear()
+
+    async def _connection(self) -> tuple[Connection, bool]:
+        while self._free:
+            connection = self._free.pop()
+            if not connection.closed and connection.reusable:
+                self._busy.add(connection)
+                return connection, False
+            connection.abort()
+        return await self._open(), True
+
+    async def _open(self) -> Connection:
+        with store_errors():
+            _, connection = await self._connect(lambda: Connection(self._idle_timeout))
+        self._busy.add(connection)
+        return connection
+
+    def _drop(self, connection: Connection) -> None:
+        self._busy.discard(connection)
+        connection.abort()

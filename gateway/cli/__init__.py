@@ -1,0 +1,1 @@
+"""The `isthmus` command: a command is parse, call, print."""

@@ -1,0 +1,47 @@
+"""The `isthmus` command, as a list of its nouns."""
+
+import typer
+
+from gateway import settings as gateway_settings
+from gateway.cli import account, config, demo, network, people, setup
+
+app = typer.Typer(
+    help="One HTTP API over every file store, including the ones behind a firewall.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("init")(setup.init)
+app.command("serve")(setup.serve)
+app.command("demo")(demo.demo)
+app.add_typer(setup.db, name="db")
+app.add_typer(setup.keys, name="keys")
+app.add_typer(people.developer, name="developer")
+app.add_typer(people.app, name="app")
+app.add_typer(account.account, name="account")
+app.add_typer(account.connector, name="connector")
+app.add_typer(network.network, name="network")
+app.add_typer(network.agent, name="agent")
+app.add_typer(config.config, name="config")
+
+
+@app.command("process", hidden=True)
+def process(role: str) -> None:
+    """One of `serve`'s processes, its settings in the environment. Each imports only what it may know."""
+    settings = gateway_settings.load()
+    if role == "worker":
+        from gateway.worker import main as worker
+
+        worker.main(settings)
+    else:
+        from gateway.api import process as api
+
+        api.main(settings)
+
+
+def main() -> None:
+    """The entry of `isthmus`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

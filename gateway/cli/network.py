@@ -1,0 +1,152 @@
+"""`isthmus network` and `isthmus agent`: private networks and our processes in them."""
+
+import base64
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import orjson
+import typer
+
+from gateway.access import tokens
+from gateway.cli.output import Data, Json, fail, run, show, show_rows
+from gateway.cli.state import State, opened
+from gateway.operations import TunnelView, WorkerUnavailable
+from store.errors import Duplicate
+from store.queries import audit, networks
+
+network = typer.Typer(help="Private networks that agents open.", no_args_is_help=True)
+agent = typer.Typer(help="Agents in private networks.", no_args_is_help=True)
+
+
+@network.command("create")
+def create(name: str, data: Data = None, as_json: Json = False) -> None:
+    """Creates a network; then invite an agent into it."""
+
+    async def work() -> dict[str, object]:
+        async with opened(data) as state, state.database.session() as session:
+            try:
+                made = await networks.create(session, name)
+            except Duplicate:
+                fail(f"there is a network {name} already")
+            await audit.append(session, "cli", "network.create", str(made.id), {"name": name})
+            return {"id": made.id, "name": made.name}
+
+    show(run(work()), as_json)
+
+
+@network.command("invite")
+def invite(
+    name: str,
+    hours: Annotated[float, typer.Option(min=0.01, help="How long the token can be used.")] = 24.0,
+    url: Annotated[str | None, typer.Option(help="The gateway's URL as the agent reaches it.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Prints a one-time token for 'isthmus-agent join'."""
+
+    async def work() -> dict[str, object]:
+        async with opened(data) as state, state.database.session() as session:
+            found = await networks.by_name(session, name)
+            if found is None:
+                fail(f"there is no network {name}: run 'isthmus network create {name}' first")
+            expires = datetime.now(UTC) + timedelta(hours=hours)
+            secret = tokens.make()
+            await networks.add_enrolment(session, found.id, tokens.digest(secret), expires)
+            await audit.append(session, "cli", "network.invite", str(found.id), {})
+            return {
+                "token": _token(state, url, name, secret, expires),
+                "expires": expires.isoformat().replace("+00:00", "Z"),
+            }
+
+    show(run(work()), as_json)
+
+
+@network.command("list")
+def list_networks(data: Data = None, as_json: Json = False) -> None:
+    """Every network with its agents."""
+    _print_networks(data, as_json)
+
+
+@network.command("status")
+def status(data: Data = None, as_json: Json = False) -> None:
+    """Every network with its agents and their live tunnels."""
+    _print_networks(data, as_json)
+
+
+@agent.command("revoke")
+def revoke(agent_id: int, data: Data = None, as_json: Json = False) -> None:
+    """Ends an agent's right to connect; its tunnels drop at once when the gateway runs."""
+
+    async def work() -> dict[str, object]:
+        async with opened(data) as state:
+            async with state.database.session() as session:
+                if not await networks.revoke_agent(session, agent_id):
+                    fail(f"there is no agent {agent_id} that could be revoked")
+                await audit.append(session, "cli", "agent.revoke", str(agent_id), {})
+            try:
+                await state.operations.drop_agent(agent_id)
+            except WorkerUnavailable:
+                return {"id": agent_id, "revoked": True, "tunnels": "the gateway is not running"}
+            return {"id": agent_id, "revoked": True, "tunnels": "dropped"}
+
+    show(run(work()), as_json)
+
+
+def _token(state: State, url: str | None, name: str, secret: str, expires: datetime) -> str:
+    """The token's text: what the agent must know to find this gateway and to recognise it."""
+    settings = state.settings
+    public = (settings.keys / "hub.pub").read_bytes()
+    fields = {
+        "g": url or settings.public_url or f"http://{settings.host}:{settings.port}",
+        "n": name,
+        "s": secret,
+        "f": hashlib.sha256(public).hexdigest(),
+        "e": int(expires.timestamp()),
+    }
+    return "isthmus1." + base64.urlsafe_b64encode(orjson.dumps(fields)).rstrip(b"=").decode()
+
+
+def _print_networks(data: Data, as_json: bool) -> None:
+    async def work() -> list[dict[str, object]]:
+        async with opened(data) as state:
+            live = await _live(state)
+            async with state.database.session() as session:
+                return [
+                    {
+                        "id": found.id,
+                        "name": found.name,
+                        "agents": [
+                            {
+                                "id": member.id,
+                                "name": member.name,
+                                "revoked": member.revoked,
+                                **_tunnel(live.get(member.id)),
+                            }
+                            for member in await networks.agents_of(session, found.id)
+                        ],
+                    }
+                    for found in await networks.every(session)
+                ]
+
+    show_rows("networks", run(work()), as_json)
+
+
+async def _live(state: State) -> dict[int, TunnelView]:
+    try:
+        return {tunnel.agent_id: tunnel for tunnel in await state.operations.tunnels()}
+    except WorkerUnavailable:
+        return {}
+
+
+def _tunnel(tunnel: TunnelView | None) -> dict[str, object]:
+    if tunnel is None:
+        return {"connected": False}
+    return {
+        "connected": tunnel.connected,
+        "streams": tunnel.streams,
+        "bytes_in": tunnel.bytes_in,
+        "bytes_out": tunnel.bytes_out,
+        "resumes": tunnel.resumes,
+        "allows": tunnel.policy,
+    }

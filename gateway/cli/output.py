@@ -1,0 +1,54 @@
+"""How commands speak: one JSON object with `--json`, lines for people without; errors say what to do."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", envvar="ISTHMUS_DATA", help="The data folder (keys, settings, SQLite state)."),
+]
+
+_out = Console(soft_wrap=True, highlight=False)
+
+
+def fail(message: str, *, status: int = 1) -> NoReturn:
+    """Ends the command with a message on standard error."""
+    typer.echo(f"isthmus: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def show(result: Mapping[str, Any], as_json: bool) -> None:
+    """One result: a JSON object, or a line a field."""
+    if as_json:
+        sys.stdout.write(orjson.dumps(result, default=str).decode() + "\n")
+        return
+    for name, value in result.items():
+        _out.print(f"{name}: {value}", markup=False)
+
+
+def show_rows(name: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A list: `{name: [...]}` in JSON, else a table."""
+    if as_json:
+        sys.stdout.write(orjson.dumps({name: rows}, default=str).decode() + "\n")
+        return
+    if not rows:
+        _out.print(f"no {name}")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    _out.print(table)
+
+
+def run[T](work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's asyncio part."""
+    return asyncio.run(work)

@@ -1,0 +1,40 @@
+"""What commands share: the settings, the state, the public key, and a worker when one runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import settings as gateway_settings
+from gateway.cli.output import fail
+from gateway.operations.client import Operations
+from gateway.settings import Settings
+from store import envelope
+from store.engine import Database, open_database
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An initialised data folder, opened."""
+
+    settings: Settings
+    database: Database
+    sealing: envelope.SealingKey
+    operations: Operations
+
+
+@asynccontextmanager
+async def opened(data: Path | None) -> AsyncIterator[State]:
+    """The state of a data folder; ends the command with a hint when it was never initialised."""
+    settings = gateway_settings.load(data)
+    if not (settings.keys / "sealing.pub.pem").exists():
+        fail(f"{settings.data} has no keys yet: run 'isthmus init --data {settings.data}' first")
+    database = open_database(settings.database_url)
+    operations = Operations(settings.worker_socket)
+    try:
+        yield State(
+            settings, database, envelope.SealingKey.load(settings.keys / "sealing.pub.pem"), operations
+        )
+    finally:
+        await operations.aclose()
+        await database.aclose()

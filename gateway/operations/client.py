@@ -1,0 +1,217 @@
+"""The api's and the command line's way to a worker: each operation is one request on its Unix socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from connectors import http1
+from connectors.interface import Unavailable
+from gateway import telemetry
+from gateway.operations import wire
+from gateway.operations.errors import WorkerUnavailable, from_json
+from gateway.operations.messages import AccountRef, Conflict, EntryView, PageView, Reading, TunnelView
+
+_MOST_JSON = 64 * 1024 * 1024
+
+
+class Operations:
+    """Calls a worker. Every method raises `StoreError` leaves, and WorkerUnavailable when none answers."""
+
+    def __init__(self, socket_path: Path, *, connections: int = 256) -> None:
+        async def connect(
+            factory: Callable[[], http1.Connection],
+        ) -> tuple[asyncio.Transport, http1.Connection]:
+            loop = asyncio.get_running_loop()
+            transport, protocol = await loop.create_unix_connection(factory, str(socket_path))
+            return transport, protocol
+
+        self._client = http1.Client(connect, host="worker", max_connections=connections, idle_timeout=None)
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+    async def ready(self) -> bool:
+        """Whether a worker answers."""
+        try:
+            await self._call("ready")
+        except WorkerUnavailable:
+            return False
+        return True
+
+    async def stat(self, account: AccountRef, entry_id: str, kind: str | None = None) -> EntryView:
+        """The entry; NotFound when it is of another kind than asked."""
+        found = await self._call("stat", account=account, id=entry_id, kind=kind)
+        return EntryView.from_json(found)
+
+    async def list(self, account: AccountRef, folder: str, cursor: str | None, limit: int) -> PageView:
+        """At most `limit` entries of the folder."""
+        return _page(await self._call("list", account=account, id=folder, cursor=cursor, limit=limit))
+
+    async def search(self, account: AccountRef, query: str, cursor: str | None, limit: int) -> PageView:
+        """Entries whose name matches."""
+        return _page(await self._call("search", account=account, query=query, cursor=cursor, limit=limit))
+
+    async def mkdir(
+        self, account: AccountRef, parent_id: str, name: str, *, conflict: Conflict
+    ) -> tuple[EntryView, bool]:
+        """The folder, and whether it is new; AlreadyExists for `Conflict.ERROR`, or a file of that name."""
+        made = await self._call("mkdir", account=account, parent_id=parent_id, name=name, conflict=conflict)
+        return EntryView.from_json(made["entry"]), made["created"]
+
+    async def move(
+        self, account: AccountRef, entry_id: str, kind: str, *, parent_id: str | None, name: str | None
+    ) -> EntryView:
+        """The entry at its new place; None keeps folder or name."""
+        moved = await self._call(
+            "move", account=account, id=entry_id, kind=kind, parent_id=parent_id, name=name
+        )
+        return EntryView.from_json(moved)
+
+    async def copy(
+        self, account: AccountRef, entry_id: str, kind: str, *, parent_id: str, name: str | None
+    ) -> EntryView:
+        """The copy, under a free name."""
+        copied = await self._call(
+            "copy", account=account, id=entry_id, kind=kind, parent_id=parent_id, name=name
+        )
+        return EntryView.from_json(copied)
+
+    async def delete(self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool) -> None:
+        """Removes the entry."""
+        await self._call("delete", account=account, id=entry_id, kind=kind, recursive=recursive)
+
+    async def encode_raw_id(self, account: AccountRef, raw_id: str, kind: str) -> str:
+        """The public id of a raw one; whether such an entry exists is not looked at."""
+        made = await self._call("encode_raw_id", account=account, raw_id=raw_id, kind=kind)
+        return str(made["id"])
+
+    async def read(
+        self,
+        account: AccountRef,
+        entry_id: str,
+        *,
+        first: int | None = None,
+        last: int | None = None,
+        suffix: int | None = None,
+        etag: str | None = None,
+    ) -> Reading:
+        """The opened file. While its chunks are read: Unavailable when the content breaks for good."""
+        response = await self._send(
+            "read",
+            {
+                "account": account,
+                "id": entry_id,
+                "first": first,
+                "last": last,
+                "suffix": suffix,
+                "etag": etag,
+            },
+        )
+        result = wire.unpack(dict(response.headers)[wire.RESULT])
+        return Reading(
+            entry=EntryView.from_json(result["entry"]),
+            first=result["first"],
+            length=result["length"],
+            chunks=response.chunks(),
+            aclose=response.aclose,
+        )
+
+    async def write(
+        self,
+        account: AccountRef,
+        parent_id: str,
+        name: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        conflict: Conflict,
+    ) -> tuple[EntryView, bool]:
+        """The new file, and whether its name was free. An error of `chunks` cancels the write."""
+        written = await self._call(
+            "write",
+            chunks,
+            size,
+            account=account,
+            parent_id=parent_id,
+            name=name,
+            size=size,
+            conflict=conflict,
+        )
+        return EntryView.from_json(written["entry"]), written["created"]
+
+    async def replace(
+        self,
+        account: AccountRef,
+        entry_id: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        etag: str | None,
+    ) -> EntryView:
+        """The file with its new bytes; with `etag` only over that version (PreconditionFailed)."""
+        written = await self._call(
+            "replace", chunks, size, account=account, id=entry_id, size=size, etag=etag
+        )
+        return EntryView.from_json(written)
+
+    async def forget(self, account_id: int) -> None:
+        """The account is gone: its connector is closed."""
+        await self._call("forget", account_id=account_id)
+
+    async def unseal(self, table: str, row: str, column: str, sealed: bytes) -> bytes:
+        """A secret in the clear, for its owner; the caller writes the audit row."""
+        opened = await self._call("unseal", context=[table, row, column], sealed=sealed.hex())
+        return bytes.fromhex(opened["plain"])
+
+    async def tunnels(self) -> "list[TunnelView]":
+        """Every agent that this worker's hub knows of now."""
+        return [TunnelView(**tunnel) for tunnel in (await self._call("tunnels"))["tunnels"]]
+
+    async def drop_agent(self, agent_id: int) -> None:
+        """Closes the agent's tunnels and what runs in them."""
+        await self._call("drop_agent", agent_id=agent_id)
+
+    async def _call(
+        self,
+        name: str,
+        body: AsyncIterator[bytes] | None = None,
+        length: int | None = None,
+        /,
+        **arguments: Any,
+    ) -> Any:
+        response = await self._send(name, arguments, body, length)
+        try:
+            return orjson.loads(await response.read(_MOST_JSON))
+        except Unavailable as error:
+            raise WorkerUnavailable("the worker went away in the middle of its answer") from error
+
+    async def _send(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        body: AsyncIterator[bytes] | None = None,
+        length: int | None = None,
+    ) -> http1.Response:
+        if (account := arguments.get("account")) is not None:
+            arguments["account"] = (account.id, account.revision)
+        headers = [(wire.ARGUMENTS, wire.pack(arguments))]
+        if (request_id := telemetry.request_id.get()) is not None:
+            headers.append((wire.REQUEST_ID, request_id.encode()))
+        try:
+            response = await self._client.request("POST", f"/{name}", headers, body=body, length=length)
+        except Unavailable as error:
+            raise WorkerUnavailable("no worker took the request; try again in a moment") from error
+        if response.status == wire.FAILED:
+            raise from_json(orjson.loads(await response.read(_MOST_JSON)))
+        if response.status != 200:
+            await response.aclose()
+            raise WorkerUnavailable("the worker failed; its log has the reason under this request's id")
+        return response
+
+
+def _page(value: dict[str, Any]) -> PageView:
+    return PageView([EntryView.from_json(entry) for entry in value["entries"]], value["next_cursor"])

@@ -1,0 +1,91 @@
+"""Starts the processes of `isthmus serve`, restarts one that died, and drains them on SIGTERM."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from gateway import telemetry
+from gateway.operations.client import Operations
+from gateway.settings import Settings
+
+_log = logging.getLogger(__name__)
+_SHORTEST_LIFE = 1.0
+
+
+class Supervisor:
+    """One worker and one api, each its own process of this same program."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._children: dict[str, asyncio.subprocess.Process] = {}
+
+    async def run(self) -> int:
+        """Serves until SIGTERM or SIGINT; returns the exit status."""
+        telemetry.start("supervisor", self._settings.log_level)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        async with asyncio.TaskGroup() as tasks:
+            keepers = [tasks.create_task(self._keep("worker"), name="worker")]
+            await self._until_worker_answers()
+            keepers.append(tasks.create_task(self._keep("api"), name="api"))
+            await self._stopping.wait()
+            await self._drain(keepers)
+        return 0
+
+    async def _keep(self, role: str) -> None:
+        """Starts the process again whenever it ends, at most once a second, until we stop."""
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            started = loop.time()
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway.cli.main", "process", role, env=self._environment()
+            )
+            self._children[role] = child
+            status = await child.wait()
+            if self._stopping.is_set():
+                return
+            _log.error("a process ended and is started again", extra={"role": role, "status": status})
+            await asyncio.sleep(max(0.0, _SHORTEST_LIFE - (loop.time() - started)))
+
+    async def _drain(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+        """The api first, so that its requests still find a worker; what takes too long is killed."""
+        for role in ("api", "worker"):
+            child = self._children.get(role)
+            if child is None or child.returncode is not None:
+                continue
+            child.terminate()
+            try:
+                async with asyncio.timeout(self._settings.drain_timeout + 5):
+                    await child.wait()
+            except TimeoutError:
+                _log.warning("a process did not drain in time and is killed", extra={"role": role})
+                child.kill()
+        for keeper in keepers:
+            keeper.cancel()
+
+    async def _until_worker_answers(self) -> None:
+        operations = Operations(self._settings.worker_socket)
+        try:
+            while not self._stopping.is_set() and not await operations.ready():
+                await asyncio.sleep(0.05)
+        finally:
+            await operations.aclose()
+
+    def _environment(self) -> dict[str, str]:
+        """The settings as the children read them: the same environment, with the options laid over it."""
+        given = {
+            f"ISTHMUS_{name.upper()}": str(value)
+            for name, value in self._settings.model_dump().items()
+            if value is not None
+        }
+        return {**os.environ, **given}  # noqa: TID251  the children read their settings from it
+
+
+def serve(settings: Settings) -> int:
+    """Runs the supervisor in this process."""
+    return asyncio.run(Supervisor(settings).run())

@@ -1,0 +1,1 @@
+"""The worker: holds the private key, opens stores, streams content, keeps the tunnels' hub."""
