@@ -92,10 +92,10 @@ class JoinToken:
                 gateway=_text(fields["g"]).rstrip("/"),
                 network=_text(fields["n"]),
                 secret=_text(fields["s"]),
-                hub_fingerprint=_text(fields["f"]).lower(),
+                hub_fingerprint=bytes.fromhex(_text(fields["f"])).hex(),
                 expires=int(fields["e"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise IdentityError("the join token is damaged: copy all of it, or ask for a new one") from error
         if not token.gateway.startswith(("http://", "https://")):
             raise IdentityError("the join token names no gateway URL: ask for a new one")

@@ -51,7 +51,7 @@ _HOW = (
 )
 
 
-class BadEntry(ValueError):
+class PolicyError(ValueError):
     """An allow-list entry that can't be read; the message says how to write it."""
 
 
@@ -76,10 +76,10 @@ class Entry:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads an entry. Raises BadEntry."""
+        """Reads an entry. Raises PolicyError."""
         host, colon, port = text.strip().rpartition(":")
         if not colon or not host or (":" in host and not host.startswith("[")):
-            raise BadEntry(f"{text!r} has no port: {_HOW}")
+            raise PolicyError(f"{text!r} has no port: {_HOW}")
         first, last = _ports(text, port)
         if (found := _range(text, host)) is not None:
             return cls(first, last, range=found)
@@ -87,7 +87,7 @@ class Entry:
             return cls(first, last, domain=_name(text, host[2:]))
         name = _name(text, host)
         if name == "localhost" or name.endswith(".localhost"):
-            raise BadEntry(
+            raise PolicyError(
                 f"{text!r} means this machine, which is allowed by address only: write 127.0.0.1:{port} "
                 f"or [::1]:{port}"
             )
@@ -130,7 +130,7 @@ class Policy:
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> Self:
-        """Reads the entries, each once, in their order. Raises BadEntry for the first that can't be read."""
+        """Reads the entries, each once, in their order. Raises PolicyError for the first bad one."""
         return cls(tuple(dict.fromkeys(Entry.parse(text) for text in texts)))
 
     def texts(self) -> list[str]:
@@ -241,10 +241,10 @@ def _ports(text: str, port: str) -> tuple[int, int]:
         return 1, 65535
     first, dash, last = port.partition("-")
     if not re.fullmatch(r"[0-9]{1,5}", first) or (dash and not re.fullmatch(r"[0-9]{1,5}", last)):
-        raise BadEntry(f"{text!r}: {port!r} is not a port; {_HOW}")
+        raise PolicyError(f"{text!r}: {port!r} is not a port; {_HOW}")
     low, high = int(first), int(last or first)
     if not 1 <= low <= high <= 65535:
-        raise BadEntry(f"{text!r}: ports go from 1 to 65535, the lower one first")
+        raise PolicyError(f"{text!r}: ports go from 1 to 65535, the lower one first")
     return low, high
 
 
@@ -253,7 +253,7 @@ def _range(text: str, host: str) -> Range | None:
     if host.startswith("["):
         inside, closed, prefix = host[1:].partition("]")
         if not closed or (prefix and not prefix.startswith("/")):
-            raise BadEntry(
+            raise PolicyError(
                 f"{text!r}: the address is not closed; write [ADDRESS]:PORT or [ADDRESS]/LENGTH:PORT"
             )
         host = inside + prefix
@@ -262,7 +262,7 @@ def _range(text: str, host: str) -> Range | None:
     try:
         found = ip_network(host)
     except ValueError as error:
-        raise BadEntry(f"{text!r}: {error}; {_HOW}") from None
+        raise PolicyError(f"{text!r}: {error}; {_HOW}") from None
     if (
         isinstance(found, IPv6Network)
         and found.network_address.ipv4_mapped is not None
@@ -276,7 +276,7 @@ def _name(text: str, host: str) -> str:
     name = _normalised(host)
     if name is None:
         hint = "for any address write 0.0.0.0/0:PORT and [::]/0:PORT; " if "*" in host else ""
-        raise BadEntry(f"{text!r}: {host!r} is not a name; {hint}{_HOW}")
+        raise PolicyError(f"{text!r}: {host!r} is not a name; {hint}{_HOW}")
     return name
 
 

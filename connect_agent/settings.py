@@ -11,7 +11,7 @@ from typing import Any, Self, get_origin
 from urllib.parse import unquote, urlsplit
 
 from connect_agent import identity
-from connect_agent.policy import BadEntry, Policy
+from connect_agent.policy import Policy, PolicyError
 
 DEFAULT_PATH = Path("/etc/isthmus-agent/agent.toml")
 
@@ -167,7 +167,7 @@ class Settings:
             raise SettingsError(f"{where}: hub_public_key is not an Ed25519 key: join again") from None
         try:
             self.policy()
-        except BadEntry as error:
+        except PolicyError as error:
             raise SettingsError(f"{where}: allow: {error}") from error
         if not self.connect or not all(url.startswith(("ws://", "wss://")) for url in self.connect):
             raise SettingsError(f"{where}: connect needs at least one ws:// or wss:// URL: join again")
@@ -181,14 +181,14 @@ class Settings:
 
 
 def choose_proxy(setting: str, url: str) -> Proxy | None:
-    """The proxy for a URL: the setting (`none` goes direct), else HTTPS_PROXY unless NO_PROXY has the host."""
+    """The proxy for a URL: the setting (`none`: direct), else HTTPS_PROXY unless NO_PROXY has the host."""
     if setting == "none":
         return None
     if setting:
         return Proxy.parse(setting)
     host = urlsplit(url).hostname or ""
     found = urllib.request.getproxies_environment().get("https")
-    if not found or urllib.request.proxy_bypass_environment(host):
+    if not found or urllib.request.proxy_bypass(host):
         return None
     return Proxy.parse(found)
 
