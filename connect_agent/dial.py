@@ -1,6 +1,6 @@
 """Reaching a store for the hub: resolve, ask the policy about each address, connect.
 
-Texts of `DialFailed` travel to the gateway and from there to API callers: no address is ever in them.
+Texts of `DialError` travel to the gateway and from there to API callers: no address is ever in them.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHO
 _TELLING = (Code.CONNECTION_REFUSED, Code.TIMED_OUT, Code.FAILED, Code.UNREACHABLE)
 
 
-class DialFailed(Exception):
+class DialError(Exception):
     """The host and port were not reached; `text` may be shown to anyone."""
 
     def __init__(self, code: Code, text: str) -> None:
@@ -37,7 +37,7 @@ class Dialler:
     async def open_socket(self, host: str, port: int) -> socket.socket:
         """A connected, non-blocking socket. The addresses are tried in turn, within one deadline.
 
-        Raises DialFailed.
+        Raises DialError.
         """
         policy = self._policy()
         if not policy.may_resolve(host, port).allowed:
@@ -48,22 +48,22 @@ class Dialler:
             async with asyncio.timeout_at(deadline):
                 found = await resolve(host, port)
         except TimeoutError:
-            raise DialFailed(Code.UNKNOWN_NAME, "the network's DNS did not answer in time") from None
+            raise DialError(Code.UNKNOWN_NAME, "the network's DNS did not answer in time") from None
         allowed = [address for address in found if policy.may_dial(host, port, address).allowed]
         if not allowed:
             raise _not_allowed()
-        failures: list[DialFailed] = []
+        failures: list[DialError] = []
         for left, address in zip(range(len(allowed), 0, -1), allowed, strict=True):
             share = (deadline - loop.time()) / left
             try:
                 return await _connect(address, port, share)
-            except DialFailed as failed:
+            except DialError as failed:
                 failures.append(failed)
         raise min(failures, key=lambda failed: _TELLING.index(failed.code))
 
 
 async def resolve(host: str, port: int) -> list[Address]:
-    """The addresses of a host, each once, in the resolver's order. Raises DialFailed for an unknown name."""
+    """The addresses of a host, each once, in the resolver's order. Raises DialError for an unknown name."""
     literal = literal_address(host)
     if literal is not None:
         return [literal]
@@ -71,17 +71,17 @@ async def resolve(host: str, port: int) -> list[Address]:
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
-        raise DialFailed(Code.UNKNOWN_NAME, "the store's host name does not resolve in its network") from None
+        raise DialError(Code.UNKNOWN_NAME, "the store's host name does not resolve in its network") from None
     return list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 
-async def _connect(address: Address, port: int, timeout: float) -> socket.socket:
+async def _connect(address: Address, port: int, within: float) -> socket.socket:
     """Connects to exactly this address: nothing is resolved again after the policy has decided."""
     sock = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        async with asyncio.timeout(max(timeout, 0)):
+        async with asyncio.timeout(max(within, 0)):
             await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
     except BaseException as error:
         sock.close()
@@ -91,15 +91,15 @@ async def _connect(address: Address, port: int, timeout: float) -> socket.socket
     return sock
 
 
-def _failure(error: OSError) -> DialFailed:
+def _failure(error: OSError) -> DialError:
     if isinstance(error, ConnectionRefusedError):
-        return DialFailed(Code.CONNECTION_REFUSED, "the store's host refused the connection")
+        return DialError(Code.CONNECTION_REFUSED, "the store's host refused the connection")
     if isinstance(error, TimeoutError):
-        return DialFailed(Code.TIMED_OUT, "the store's host did not answer in time")
+        return DialError(Code.TIMED_OUT, "the store's host did not answer in time")
     if error.errno in _UNREACHABLE:
-        return DialFailed(Code.UNREACHABLE, "the agent has no route to the store's host")
-    return DialFailed(Code.FAILED, f"the agent could not connect: {os.strerror(error.errno or 0).lower()}")
+        return DialError(Code.UNREACHABLE, "the agent has no route to the store's host")
+    return DialError(Code.FAILED, f"the agent could not connect: {os.strerror(error.errno or 0).lower()}")
 
 
-def _not_allowed() -> DialFailed:
-    return DialFailed(Code.NOT_ALLOWED, "the agent's allow-list does not have the store's host and port")
+def _not_allowed() -> DialError:
+    return DialError(Code.NOT_ALLOWED, "the agent's allow-list does not have the store's host and port")

@@ -5,10 +5,11 @@ import json
 import ssl
 import tomllib
 import urllib.request
+from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, get_origin
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from connect_agent import identity
 from connect_agent.policy import Policy, PolicyError
@@ -22,11 +23,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy that is asked to CONNECT. `url` is complete; `shown` leaves the password out."""
+    """An HTTP proxy that is asked to CONNECT. `shown` leaves the password out, `url` has it."""
 
     host: str
     port: int
-    tls: bool
     username: str | None = None
     password: str = field(default="", repr=False)
 
@@ -35,19 +35,39 @@ class Proxy:
         """Reads `http://[user:password@]host:port`. Raises SettingsError (without the password)."""
         parts = urlsplit(url if "://" in url else f"http://{url}")
         try:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
+            port = parts.port or 80
         except ValueError:
             port = 0
-        if parts.scheme not in {"http", "https"} or not parts.hostname or not port:
+        if parts.scheme != "http" or not parts.hostname or not port:
             raise SettingsError("proxy: write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT")
         username = None if parts.username is None else unquote(parts.username)
-        return cls(parts.hostname, port, parts.scheme == "https", username, unquote(parts.password or ""))
+        return cls(parts.hostname, port, username, unquote(parts.password or ""))
 
     @property
     def shown(self) -> str:
         """The proxy for people: no password."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+        return f"http://{self._host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The proxy with its name and password."""
+        if self.username is None:
+            return self.shown
+        return (
+            f"http://{quote(self.username, safe='')}:{quote(self.password, safe='')}@{self._host}:{self.port}"
+        )
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header that a proxy with Basic authentication wants; nothing without a name."""
+        if self.username is None:
+            return {}
+        word = b64encode(f"{self.username}:{self.password}".encode()).decode("ascii")
+        return {"Proxy-Authorization": f"Basic {word}"}
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 @dataclass(frozen=True, slots=True)

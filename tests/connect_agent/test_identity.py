@@ -148,8 +148,8 @@ def test_a_ca_file_without_certificates_is_named(tmp_path: Path) -> None:
 def test_the_proxy_setting_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://env:3128")
     monkeypatch.setenv("NO_PROXY", "inside.example")
-    assert choose_proxy("http://set:8080", "wss://gw.example") == Proxy("set", 8080, tls=False)
-    assert choose_proxy("", "wss://gw.example") == Proxy("env", 3128, tls=False)
+    assert choose_proxy("http://set:8080", "wss://gw.example") == Proxy("set", 8080)
+    assert choose_proxy("", "wss://gw.example") == Proxy("env", 3128)
     assert choose_proxy("", "wss://inside.example/connect") is None
     assert choose_proxy("none", "wss://gw.example") is None
 

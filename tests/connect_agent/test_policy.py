@@ -42,7 +42,8 @@ def test_an_entry_is_read_and_written_in_one_form(entry: str, written: str) -> N
     [
         "", "files", "files:", ":22", "files:0", "files:65536", "files:9-8", "files:x", "files:1-", "*:22",
         "a.*.b:22", "10.0.0.1/8:22", "10.0.0.0/33:22", "300.1.1.1:22", "fd12::7:22", "[fd12::7:22",
-        "[fd12::7]x:22", "-a:22", "a..b:22", "http://files:22", "fi les:22", "user@files:22", "a\n:22", "1.2.3:22", "files:²",
+        "[fd12::7]x:22", "-a:22", "a..b:22", "http://files:22", "fi les:22", "user@files:22", "a\n:22",
+        "1.2.3:22", "files:²",
     ],
 )  # fmt: skip
 def test_a_bad_entry_is_told_how_to_be_written(entry: str) -> None:
