@@ -1,4 +1,6 @@
-"""One dataclass a frame, and its codec. A frame is one binary websocket message:
+"""One dataclass a frame, and its codec.
+
+A frame is one binary websocket message:
 
     type u8 | flags u8 | stream u32 | payload
 
@@ -160,7 +162,7 @@ class Drain:
 type Frame = Open | Opened | Refused | Data | Credit | Fin | Reset | Resume | Ping | Pong | Policy | Drain
 
 
-def encode(frame: Frame) -> bytes:
+def encode(frame: Frame) -> bytes:  # noqa: C901  one case a frame
     """The frame as one message."""
     match frame:
         case Data(stream, data):
@@ -208,7 +210,7 @@ def decode(message: bytes) -> Frame | None:
         raise PeerFault(f"a frame of type {kind} that can't be read") from error
 
 
-def _control(kind: int, stream: int, payload: bytes) -> Frame | None:
+def _control(kind: int, stream: int, payload: bytes) -> Frame | None:  # noqa: C901  one case a frame
     match kind:
         case Type.CREDIT:
             return Credit(stream, *_CREDIT.unpack(payload))

@@ -6,8 +6,8 @@
     PROOF   agent's signature, policy       ->
             <- WELCOME session, resumed, hub's name
 
-The hub signs `isthmus hub 1` and the agent `isthmus agent 1`, each followed by SHA-256 of HELLO and CHALLENGE's
-version, nonce and key: neither signature can be used in the other's place, nor in another handshake.
+The hub signs `isthmus hub 1` and the agent `isthmus agent 1`, each followed by SHA-256 of HELLO and of
+CHALLENGE's version, nonce and key: neither can be used in the other's place, nor in another handshake.
 """
 
 import hashlib

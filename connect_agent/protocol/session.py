@@ -149,7 +149,7 @@ class Session:
         self._control.append(frames.Drain())
 
     def set_rate(self, bytes_per_second: float) -> None:
-        """The link's measured rate: a DATA frame is at most about 5 ms of it, so that others get their turn."""
+        """The link's measured rate: a DATA frame is at most about 5 ms of it, so that others get a turn."""
         fit = int(bytes_per_second * 0.005)
         self.largest_data = max(_SMALLEST_DATA, min(fit, frames.LARGEST_DATA))
 
@@ -213,7 +213,7 @@ class Session:
             raise PeerFault("a frame before RESUME")
         return self._of_streams(frame)
 
-    def _of_streams(self, frame: frames.Frame) -> list[Event]:
+    def _of_streams(self, frame: frames.Frame) -> list[Event]:  # noqa: C901  one case a frame
         match frame:
             case frames.Data(number, data):
                 stream = self._streams.get(number)
@@ -307,6 +307,8 @@ class Session:
             else:
                 told += self._gone(stream.number, frames.Code.GONE)
         for number in theirs:
+            if self._role is Role.AGENT and number > self._highest:
+                continue  # its OPEN was lost, and comes again
             self._unknown(number)
             self._control.append(frames.Reset(number, frames.Code.GONE))
         return told
