@@ -1,26 +1,34 @@
 """The one table from errors to HTTP, and the one shape of an error's body."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import orjson
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from connectors import interface as stores
 from gateway import telemetry
-from gateway.access.callers import NotYours, Refused
+from gateway.access import NotYours, Refused
 from gateway.operations import WorkerUnavailable
+from store import errors as state
 
-NOT_FOUND = "there is no such thing, or not for you"
+NOT_FOUND = "there is no such thing, or it is not yours"
 
 
 class ApiError(Exception):
     """An answer that is decided in the api itself."""
 
-    def __init__(self, status: int, code: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
-        self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
+        self.status, self.code, self.message = status, code, message
+        self.retry_after, self.headers = retry_after, headers
 
 
 def invalid(field: str, why: str) -> ApiError:
@@ -28,7 +36,10 @@ def invalid(field: str, why: str) -> ApiError:
     return ApiError(400, "invalid_parameter", f"{field}: {why}")
 
 
-STORE: dict[type[stores.StoreError], tuple[int, str]] = {
+TABLE: dict[type[Exception], tuple[int, str]] = {
+    Refused: (401, "unauthorized"),
+    NotYours: (404, "not_found"),
+    WorkerUnavailable: (503, "service_error"),
     stores.NotFound: (404, "not_found"),
     stores.NotAFolder: (404, "not_found"),
     stores.AlreadyExists: (409, "item_exists"),
@@ -46,46 +57,50 @@ STORE: dict[type[stores.StoreError], tuple[int, str]] = {
     stores.Unavailable: (502, "service_error"),
     stores.TimedOut: (504, "timeout"),
     stores.BadAnswer: (502, "service_error"),
+    state.Duplicate: (409, "conflict"),
+    state.Stale: (409, "conflict"),
+    state.Missing: (404, "not_found"),
 }
-_HTTP = {404: "not_found", 405: "not_allowed", 413: "too_large"}
-_ALWAYS_RETRY_AFTER = {429: 1.0, 503: 5.0}
+_RETRY_AFTER: dict[type[Exception], float] = {WorkerUnavailable: 1.0}
+_RETRY_AFTER_BY_STATUS = {429: 1.0, 503: 5.0}
 
 
-def answer(error: Exception) -> Response:
-    """The response of an error that is no bug; anything else is raised again."""
-    if isinstance(error, stores.StoreError):
-        status, code = next(STORE[leaf] for leaf in type(error).__mro__ if leaf in STORE)
-        return body(status, code, error.message, error.retry_after)
+def answer(error: Exception) -> Response | None:
+    """The response to an error that is in the table, or the api's own; None for a bug."""
     if isinstance(error, ApiError):
-        return body(error.status, error.code, error.message, error.retry_after)
-    if isinstance(error, Refused):
-        return body(401, "unauthorized", str(error))
-    if isinstance(error, NotYours):
-        return body(404, "not_found", NOT_FOUND)
-    if isinstance(error, WorkerUnavailable):
-        return body(503, "service_error", str(error), 1.0)
-    if isinstance(error, HTTPException):
-        return body(error.status_code, _HTTP.get(error.status_code, "bad_request"), error.detail)
-    raise error
+        return body(error.status, error.code, error.message, error.retry_after, error.headers)
+    leaf = next((kind for kind in type(error).__mro__ if kind in TABLE), None)
+    if leaf is None:
+        return None
+    status, code = TABLE[leaf]
+    message = NOT_FOUND if status == 404 else str(error)  # no difference that could be probed
+    wait = getattr(error, "retry_after", None)
+    return body(status, code, message, wait if wait is not None else _RETRY_AFTER.get(leaf))
 
 
-def body(status: int, code: str, message: str, retry_after: float | None = None) -> Response:
+def body(
+    status: int,
+    code: str,
+    message: str,
+    retry_after: float | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """The error as JSON, with the headers that go with its status."""
-    headers = {}
-    wait = retry_after if retry_after is not None else _ALWAYS_RETRY_AFTER.get(status)
+    sent = dict(headers or {})
+    wait = retry_after if retry_after is not None else _RETRY_AFTER_BY_STATUS.get(status)
     if wait is not None:
-        headers["Retry-After"] = str(max(1, round(wait)))
+        sent["Retry-After"] = str(max(1, round(wait)))
     if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="isthmus"'
-    shown: dict[str, Any] = {
+        sent.setdefault("WWW-Authenticate", 'Bearer realm="isthmus"')
+    return Response(encoded(status, code, message), status, sent, media_type="application/json")
+
+
+def encoded(status: int, code: str, message: str) -> bytes:
+    """The body of every error: the same four fields."""
+    shown = {
         "status_code": status,
         "error_code": code,
         "message": message,
         "id": telemetry.request_id.get(),
     }
-    return Response(orjson.dumps(shown), status, headers, media_type="application/json")
-
-
-async def handle(request: Request, error: Exception) -> Response:
-    """For Starlette's table of handlers."""
-    return answer(error)
+    return orjson.dumps(shown)

@@ -7,7 +7,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.access.callers import Callers
-from gateway.api import accounts, contents, enrolment, errors, resources, storage
+from gateway.api import accounts, connect, contents, enrolment, errors, resources, storage
 from gateway.api.middleware import Around
 from gateway.operations import Operations
 from gateway.settings import Settings
@@ -30,6 +30,7 @@ def build(settings: Settings, database: Database, operations: Operations) -> ASG
     app = Starlette(
         routes=[
             Route("/health", health, methods=["GET"]),
+            *connect.ROUTES,
             *enrolment.ROUTES,
             *storage.ROUTES,
             *contents.ROUTES,

@@ -1,18 +1,22 @@
 """What requests carry, read strictly: a wrong value is a 400 that names it."""
 
+import base64
+import binascii
 import re
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from starlette.requests import Request
 
-from gateway.api.errors import ApiError, invalid
+from gateway.api.errors import invalid
 
 _TRUE, _FALSE = {"true", "1"}, {"false", "0"}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_MOST_JSON = 1024 * 1024
+LONGEST_ID = 8192
+_LONGEST_NAME = 255
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def page_size(request: Request, default: int) -> int:
@@ -20,7 +24,7 @@ def page_size(request: Request, default: int) -> int:
     given = request.query_params.get("page_size")
     if given is None:
         return default
-    if not (given.isascii() and given.isdigit() and len(given) < 5 and 1 <= int(given) <= 1000):
+    if not (_NUMBER.fullmatch(given) and 1 <= int(given) <= 1000):
         raise invalid("page_size", "must be a number from 1 to 1000")
     return int(given)
 
@@ -28,9 +32,32 @@ def page_size(request: Request, default: int) -> int:
 def page_number(request: Request) -> int:
     """`page`, from 1."""
     given = request.query_params.get("page", "1")
-    if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) >= 1):
+    if not (_NUMBER.fullmatch(given) and int(given) >= 1):
         raise invalid("page", "must be a number from 1 on")
     return int(given)
+
+
+def page_place(request: Request) -> tuple[int, str | None]:
+    """Where `page` says to go on: the how-manieth account of the path, and the cursor in it.
+
+    The first page is `1`, or nothing; every other one is what an answer's `next_page` was.
+    """
+    given = request.query_params.get("page", "1")
+    if given in ("", "1"):
+        return 0, None
+    try:
+        text = base64.b64decode(given + "=" * (-len(given) % 4), altchars=b"-_", validate=True).decode()
+        number, dot, cursor = text.partition(".")
+        if not (dot and _NUMBER.fullmatch(number)):
+            raise ValueError
+    except (binascii.Error, ValueError):
+        raise invalid("page", "must be 1, or the next_page of an answer, as it came") from None
+    return int(number), cursor or None
+
+
+def place_text(number: int, cursor: str | None) -> str:
+    """A place as `next_page` carries it: opaque, URL-safe."""
+    return base64.urlsafe_b64encode(f"{number}.{cursor or ''}".encode()).rstrip(b"=").decode()
 
 
 def flag(request: Request, name: str) -> bool | None:
@@ -45,35 +72,18 @@ def flag(request: Request, name: str) -> bool | None:
     raise invalid(name, "must be true or false")
 
 
-async def json_object(request: Request) -> dict[str, Any]:
-    """The body as a JSON object of at most 1 MiB."""
-    received = b""
-    async for piece in request.stream():
-        received += piece
-        if len(received) > _MOST_JSON:
-            raise ApiError(413, "too_large", "the JSON body is larger than 1 MiB")
-    return _object(received, "body")
-
-
-def metadata(request: Request) -> dict[str, Any]:
-    """The JSON object of X-Kloudless-Metadata."""
-    given = request.headers.get("x-kloudless-metadata")
-    if given is None:
-        raise invalid("X-Kloudless-Metadata", 'is missing: send {"name": ..., "parent_id": ...}')
-    return _object(given.encode("latin-1"), "X-Kloudless-Metadata")
-
-
-def _object(text: bytes, field: str) -> dict[str, Any]:
+def object_of(text: bytes, field: str) -> dict[str, Any]:
+    """The JSON object that the text is."""
     try:
         value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise invalid(field, f"is not JSON ({error.msg})") from None
+    except orjson.JSONDecodeError:
+        raise invalid(field, "is not JSON") from None
     if not isinstance(value, dict):
         raise invalid(field, "must be a JSON object")
     return value
 
 
-def text(value: dict[str, Any], field: str) -> str:
+def text(value: Mapping[str, Any], field: str) -> str:
     """A string that must be there."""
     found = optional_text(value, field)
     if found is None:
@@ -81,7 +91,7 @@ def text(value: dict[str, Any], field: str) -> str:
     return found
 
 
-def optional_text(value: dict[str, Any], field: str) -> str | None:
+def optional_text(value: Mapping[str, Any], field: str) -> str | None:
     """A string, or None when it is not there or null."""
     found = value.get(field)
     if found is not None and not isinstance(found, str):
@@ -89,23 +99,55 @@ def optional_text(value: dict[str, Any], field: str) -> str | None:
     return found
 
 
-def name(value: dict[str, Any]) -> str:
+def optional_flag(value: Mapping[str, Any], field: str) -> bool | None:
+    """A boolean, or None when it is not there."""
+    if field not in value:
+        return None
+    if not isinstance(value[field], bool):
+        raise invalid(field, "must be true or false")
+    return bool(value[field])
+
+
+def entry_id(value: Mapping[str, Any], field: str) -> str:
+    """The id of a file or folder that must be there."""
+    return _checked_id(text(value, field), field)
+
+
+def optional_entry_id(value: Mapping[str, Any], field: str) -> str | None:
+    """The id of a file or folder, or None."""
+    found = optional_text(value, field)
+    return None if found is None else _checked_id(found, field)
+
+
+def _checked_id(given: str, field: str) -> str:
+    if not 0 < len(given) <= LONGEST_ID:
+        raise invalid(field, f"must have 1 to {LONGEST_ID} characters")
+    return given
+
+
+def name(value: Mapping[str, Any]) -> str:
     """A file's or folder's name that could exist."""
     return checked_name(text(value, "name"))
 
 
+def optional_name(value: Mapping[str, Any]) -> str | None:
+    """A name that could exist, or None."""
+    found = optional_text(value, "name")
+    return None if found is None else checked_name(found)
+
+
 def checked_name(given: str) -> str:
     """The name, if it could exist: no slash, no control character, at most 255 bytes, not `.` or `..`."""
+    if given in ("", ".", ".."):
+        raise invalid("name", "must not be empty, '.' or '..'")
+    if "/" in given or any(unicodedata.category(c) == "Cc" for c in given):
+        raise invalid("name", "must have no slash and no control character")
     try:
         size = len(given.encode())
     except UnicodeEncodeError:
         raise invalid("name", "has half of a surrogate pair") from None
-    if not given or given in (".", ".."):
-        raise invalid("name", "must not be empty, '.' or '..'")
-    if "/" in given or _CONTROL.search(given):
-        raise invalid("name", "must have no slash and no control character")
-    if size > 255:
-        raise invalid("name", "is longer than 255 bytes")
+    if size > _LONGEST_NAME:
+        raise invalid("name", f"is longer than {_LONGEST_NAME} bytes")
     return given
 
 
@@ -119,39 +161,8 @@ def content_length(request: Request) -> int | None:
     return int(given)
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """What `Range` asks for: `first..last` (None: to the end), or the last `suffix` bytes."""
-
-    first: int | None = None
-    last: int | None = None
-    suffix: int | None = None
-
-
-_RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*$")
-
-
-def byte_range(request: Request) -> Range | None:
-    """The one range asked for; None for no, several, or foreign ranges (RFC 9110, 14.2 lets us send all)."""
-    given = request.headers.get("range")
-    matched = None if given is None else _RANGE.match(given)
-    if matched is None:
-        return None
-    first, last = matched.groups()
-    if not first:
-        return Range(suffix=int(last)) if last else None
-    if last and int(last) < int(first):
-        return None
-    return Range(first=int(first), last=int(last) if last else None)
-
-
-def etag(quoted: str | None) -> str | None:
-    """The opaque part of an entity tag; None for no tag and for `*`."""
-    if quoted is None or quoted.strip() == "*":
-        return None
-    return quoted.strip().removeprefix("W/").strip('"')
-
-
 def moment(at: datetime | None) -> str | None:
     """A date as the API writes it: UTC, microseconds, `Z`."""
-    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if at is None:
+        return None
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,13 +1,15 @@
 """How accounts, files and folders look in JSON (API.md 2 and 4)."""
 
+from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 
 from connectors import registry
-from connectors.interface import Capability, implemented
+from connectors.interface import Capability, Connector, implemented
+from gateway.api.call import Call
 from gateway.api.parameters import moment
 from gateway.operations import EntryView
 from store.tables import Account
@@ -18,68 +20,99 @@ def send(value: object, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, media_type="application/json")
 
 
-def listing(objects: list[Any], api: str, **more: object) -> Response:
-    """A list in its envelope."""
-    return send({"type": "object_list", "api": api, "count": len(objects), **more, "objects": objects})
+def listing(
+    objects: list[Any], api: str, *, page: object = 1, next_page: object = None, **more: object
+) -> Response:
+    """A list in its envelope. `next_page` is always there: without it clients count on by themselves."""
+    envelope = {"type": "object_list", "api": api, "count": len(objects), "page": page}
+    return send({**envelope, "next_page": next_page, **more, "objects": objects})
 
 
-def base(request: Request) -> str:
-    """`{base}/v1` as the client sees it."""
-    public = request.app.state.settings.public_url
-    return (public.rstrip("/") if public else str(request.base_url).rstrip("/")) + "/v1"
+def entries(call: Call, account: Account, views: Iterable[EntryView]) -> list[dict[str, Any]]:
+    """Files and folders."""
+    able = _able(account.service)
+    storage = f"{call.base}/accounts/{account.id}/storage"
+    return [_entry(view, account.id, storage, able, raw=call.wants_raw) for view in views]
 
 
-def entry(request: Request, account: Account, view: EntryView) -> dict[str, Any]:
+def entry(call: Call, account: Account, view: EntryView) -> dict[str, Any]:
     """A file or folder."""
-    storage = f"{base(request)}/accounts/{account.id}/storage"
-    able = implemented(registry.require(account.service))
+    return entries(call, account, (view,))[0]
+
+
+def _entry(
+    view: EntryView, account: int, storage: str, able: frozenset[Capability], *, raw: bool
+) -> dict[str, Any]:
+    movable = Capability.MOVE in able
+    is_file = view.type == "file"
     shown: dict[str, Any] = {
         "id": view.id,
         "name": view.name,
         "type": view.type,
         "api": "storage",
-        "account": account.id,
+        "account": account,
         "href": f"{storage}/{view.type}s/{view.id}",
         "path": view.path,
-        "parent": None
-        if view.parent is None
-        else {
-            "id": view.parent.id,
-            "name": view.parent.name,
-            "href": f"{storage}/folders/{view.parent.id}",
-        },
+        "parent": _parent(view, storage),
         "ancestors": None,
-        "size": view.size,
         "created": moment(view.created),
         "modified": moment(view.modified),
         "owner": view.owner,
         "ids": None,
         "id_type": "path",
-        "can_copy": True,
-        "can_rename": Capability.MOVE in able,
-        "can_move": Capability.MOVE in able,
+        "can_copy": is_file or Capability.COPY in able,
+        "can_rename": movable,
+        "can_move": movable,
         "can_delete": True,
     }
-    if view.type == "file":
+    if is_file:
+        shown["size"] = view.size
         shown["mime_type"] = view.mime_type
         shown["downloadable"] = True
     else:
         shown["can_create_folders"] = Capability.MKDIR in able
         shown["can_upload_files"] = True
-    if request.headers.get("x-kloudless-raw-data", "").lower() == "true":
+    if raw:
         shown["raw_id"] = view.raw_id
-        shown["raw"] = view.to_json()
+        shown["raw"] = _raw(view)
     return shown
 
 
-def account(request: Request, row: Account) -> dict[str, Any]:
-    """An account, with its capabilities when `retrieve_full` asks for them."""
-    kind = registry.installed().get(row.service)
+def _parent(view: EntryView, storage: str) -> dict[str, str] | None:
+    if view.parent is None:
+        return None
+    return {
+        "id": view.parent.id,
+        "name": view.parent.name,
+        "href": f"{storage}/folders/{view.parent.id}",
+    }
+
+
+def _raw(view: EntryView) -> dict[str, Any]:
+    """The store's own description: only facts that it gave."""
+    facts = {
+        "id": view.raw_id,
+        "name": view.name,
+        "type": view.type,
+        "path": view.path,
+        "size": view.size,
+        "modified": moment(view.modified),
+        "created": moment(view.created),
+        "etag": view.etag,
+        "mime_type": view.mime_type,
+        "owner": view.owner,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def account(call: Call, row: Account, *, full: bool = False) -> dict[str, Any]:
+    """An account; with its capabilities when it is asked for in `full`."""
+    kind = _connector(row.service)
     shown: dict[str, Any] = {
         "id": row.id,
         "type": "account",
         "api": "meta",
-        "href": f"{base(request)}/accounts/{row.id}",
+        "href": f"{call.base}/accounts/{row.id}",
         "account": row.display_name,
         "service": row.service,
         "service_name": row.service if kind is None else kind.friendly_name,
@@ -92,23 +125,52 @@ def account(request: Request, row: Account) -> dict[str, Any]:
         "modified": moment(row.modified),
         "token_expiry": moment(row.token_expiry),
     }
-    if request.query_params.get("retrieve_full", "").lower() in ("true", "1") and kind is not None:
-        shown["properties"] = {"capabilities": _capabilities(implemented(kind))}
+    if full and kind is not None:
+        shown["properties"] = {"capabilities": _capabilities(_able(row.service))}
     return shown
 
 
-_ALWAYS = ["can_upload_file", "can_update_file_content", "can_copy_file", "can_delete_file", "can_delete_folder"]
+_ALWAYS = (
+    "can_upload_file",
+    "can_update_file_content",
+    "can_copy_file",
+    "can_delete_file",
+    "can_delete_file_permanently",
+    "can_delete_folder",
+)
 _BY_CAPABILITY = {
-    Capability.MKDIR: ["can_create_folder"],
-    Capability.MOVE: ["can_rename_file", "can_move_file", "can_rename_folder", "can_move_folder"],
-    Capability.COPY: ["can_copy_folder"],
-    Capability.SEARCH: ["can_search_file_name"],
+    Capability.MKDIR: ("can_create_folder",),
+    Capability.MOVE: ("can_rename_file", "can_move_file", "can_rename_folder", "can_move_folder"),
+    Capability.COPY: ("can_copy_folder",),
+    Capability.SEARCH: ("can_search_file_name",),
 }
-_NOT_YET = ["can_delete_file_permanently", "multipart_uploads_supported_for_files", "permissions_supported_for_files", "can_list_properties", "properties_supported_for_files", "can_delete_all_properties", "can_list_users", "can_retrieve_user", "can_list_groups", "can_retrieve_group", "can_list_group_members"]
+_NOT_YET = (
+    "multipart_uploads_supported_for_files",
+    "permissions_supported_for_files",
+    "can_list_properties",
+    "properties_supported_for_files",
+    "can_delete_all_properties",
+    "can_list_users",
+    "can_retrieve_user",
+    "can_list_groups",
+    "can_retrieve_group",
+    "can_list_group_members",
+)
 
 
 def _capabilities(able: frozenset[Capability]) -> dict[str, dict[str, bool]]:
     shown = dict.fromkeys(_ALWAYS, True) | dict.fromkeys(_NOT_YET, False)
     for capability, names in _BY_CAPABILITY.items():
-        shown.update(dict.fromkeys(names, capability in able))
+        shown |= dict.fromkeys(names, capability in able)
     return {name: {"value": value} for name, value in shown.items()}
+
+
+def _connector(service: str) -> type[Connector] | None:
+    return registry.installed().get(service)
+
+
+@cache
+def _able(service: str) -> frozenset[Capability]:
+    """What the service's connector can do; nothing when it isn't installed here."""
+    kind = _connector(service)
+    return frozenset() if kind is None else implemented(kind)

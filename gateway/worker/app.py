@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -28,11 +28,13 @@ from connectors.interface import (
 from gateway import telemetry
 from gateway.operations import AccountRef, Conflict, EntryView, ParentView, wire
 from gateway.operations.errors import to_json
-from gateway.tunnel import Hub
 from gateway.worker import transfers
 from gateway.worker.accounts import Accounts, OpenAccount
 from store import envelope
 from store.envelope import unseal
+
+if TYPE_CHECKING:
+    from gateway.tunnel import Hub
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class Worker:
     """Answers operations. `private` opens secrets; `resume_within` bounds how long a broken read is retried."""
 
     def __init__(
-        self, accounts: Accounts, hub: Hub, private: list[unseal.UnsealingKey], *, resume_within: float
+        self, accounts: Accounts, hub: "Hub", private: list[unseal.UnsealingKey], *, resume_within: float
     ) -> None:
         self._accounts = accounts
         self._hub = hub
