@@ -1,0 +1,227 @@
+"""The two dialers that connectors get: straight from this machine, or through a private network's tunnel.
+
+Both turn what went wrong into the interface's errors here, in words without an address.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from connectors.interface import BadAnswer, StoreError, TimedOut, Unavailable, UntrustedHost
+
+if TYPE_CHECKING:
+    from gateway.tunnel.hub import Hub
+
+_BUFFER = 1024 * 1024
+_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
+_OTHER_NAME = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+
+REFUSED = "the store's host refused the connection: is the port right, and is the store running?"
+UNKNOWN_NAME = "the store's host name does not resolve"
+UNREACHABLE = "there is no route to the store's host"
+SILENT = "the store's host did not answer in time"
+
+
+class DirectDialer:
+    """Reaches stores from the gateway's own machine. Satisfies `connectors.interface.Dialer`."""
+
+    def __init__(self, timeout: float = 10.0) -> None:
+        self._timeout = timeout
+
+    async def connect[P: asyncio.BaseProtocol](
+        self,
+        factory: Callable[[], P],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> tuple[asyncio.Transport, P]:
+        """A connected transport and its protocol; see the interface."""
+        sock = await self.open_socket(host, port)
+        with store_errors():
+            return await _over(sock, factory, tls, server_hostname or host, self._timeout)
+
+    async def open_socket(self, host: str, port: int) -> socket.socket:
+        """A connected, non-blocking socket; the host's addresses are tried in turn within one deadline."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout
+        with store_errors():
+            async with asyncio.timeout_at(deadline):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failure: StoreError | None = None
+        for left, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found, strict=True):
+            share = (deadline - loop.time()) / left
+            try:
+                with store_errors():
+                    return await _connected(socket.socket(family, kind, protocol), address, share)
+            except StoreError as failed:
+                failure = failure or failed
+        raise failure or Unavailable(UNKNOWN_NAME)
+
+
+class NetworkDialer:
+    """Reaches stores inside one private network, through its agents. Satisfies `Dialer` as well."""
+
+    def __init__(self, hub: "Hub", network: int, *, handshake_timeout: float = 15.0) -> None:
+        self._hub = hub
+        self._network = network
+        self._handshake_timeout = handshake_timeout
+
+    async def connect[P: asyncio.BaseProtocol](
+        self,
+        factory: Callable[[], P],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> tuple[asyncio.Transport, P]:
+        """A transport and its protocol; with `tls` the agent sees only what is encrypted for the store.
+
+        Without TLS it is the stream's own transport, no copy more than needed. TLS runs on a socket pair,
+        since uvloop has TLS for its own transports only.
+        """
+        if tls is None:
+            return await self._hub.dial(self._network, factory, host, port)
+        sock = await self.open_socket(host, port)
+        with store_errors():
+            return await _over(sock, factory, tls, server_hostname or host, self._handshake_timeout)
+
+    async def open_socket(self, host: str, port: int) -> socket.socket:
+        """One end of a socket pair whose other end is relayed to the stream, with back-pressure."""
+        stream, end = await self._hub.dial(self._network, RelayEnd, host, port)
+        ours, theirs = socket.socketpair()
+        try:
+            for sock in (ours, theirs):
+                sock.setblocking(False)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+            other = RelayEnd(peer=end)
+            end.peer = other
+            await asyncio.get_running_loop().create_unix_connection(lambda: other, sock=theirs)
+        except BaseException:
+            stream.abort()
+            ours.close()
+            theirs.close()
+            raise
+        end.begin()
+        return ours
+
+
+class RelayEnd(asyncio.Protocol):
+    """One end of a pair. A full buffer here stops reading there; an end there is a half close here.
+
+    The first end made does not read before `begin`, when its peer is there to take the bytes.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, peer: "RelayEnd | None" = None) -> None:
+        self.peer = peer
+        self.ended = False
+        self.lost = False
+
+    def begin(self) -> None:
+        """Both ends stand: bytes may flow. An end that was lost in between takes the other with it."""
+        if self.lost and self.peer is not None:
+            self.peer.transport.close()
+        elif not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport; waits with reading unless the peer is there."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # both loops' stream transports are
+        self.transport = transport
+        if self.peer is None:
+            transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes go to the other end as they are."""
+        if self.peer is not None:
+            self.peer.transport.write(data)
+
+    def eof_received(self) -> bool:
+        """Passed on as a half close; this end stays open for what still comes the other way."""
+        self.ended = True
+        if self.peer is not None and not self.peer.transport.is_closing():
+            self.peer.transport.write_eof()
+            if self.peer.ended:
+                self.peer.transport.close()
+                self.transport.close()
+        return True
+
+    def pause_writing(self) -> None:
+        """Full here: no more reading there."""
+        if self.peer is not None and not self.peer.transport.is_closing():
+            self.peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Room again."""
+        if self.peer is not None and not self.peer.transport.is_closing():
+            self.peer.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Closed here closes there, after what was already written; broken here breaks there."""
+        self.lost = True
+        if self.peer is None or self.peer.lost or not hasattr(self.peer, "transport"):
+            return
+        if exc is None:
+            self.peer.transport.close()
+        else:
+            self.peer.transport.abort()
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """The only place where socket and TLS errors become connector errors; none has an address."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise TimedOut(SILENT) from error
+    except ssl.SSLCertVerificationError as error:
+        why = "it is for another name" if error.verify_code in _OTHER_NAME else error.verify_message
+        raise UntrustedHost(f"the store's certificate is not trusted: {why}") from error
+    except ssl.SSLError as error:
+        raise BadAnswer("the store does not speak TLS as it should: is the port right?") from error
+    except (socket.gaierror, UnicodeError) as error:
+        raise Unavailable(UNKNOWN_NAME) from error
+    except ConnectionRefusedError as error:
+        raise Unavailable(REFUSED) from error
+    except OSError as error:
+        if error.errno in _UNREACHABLE:
+            raise Unavailable(UNREACHABLE) from error
+        why = os.strerror(error.errno).lower() if error.errno else "the connection broke"
+        raise Unavailable(f"the store can't be reached: {why}") from error
+
+
+async def _connected(sock: socket.socket, address: object, within: float) -> socket.socket:
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.timeout(max(within, 0)):
+            await asyncio.get_running_loop().sock_connect(sock, address)  # type: ignore[arg-type]  # getaddrinfo's
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _over[P: asyncio.BaseProtocol](
+    sock: socket.socket,
+    factory: Callable[[], P],
+    tls: ssl.SSLContext | None,
+    server_hostname: str,
+    handshake_timeout: float,
+) -> tuple[asyncio.Transport, P]:
+    """A transport over the connected socket, after the TLS handshake if there is one; owns the socket."""
+    loop = asyncio.get_running_loop()
+    name = None if tls is None else server_hostname
+    async with asyncio.timeout(handshake_timeout):
+        if sock.family == socket.AF_UNIX:
+            return await loop.create_unix_connection(factory, sock=sock, ssl=tls, server_hostname=name)
+        return await loop.create_connection(factory, sock=sock, ssl=tls, server_hostname=name)
