@@ -1,24 +1,27 @@
 """Who makes a request: an application by its key, accounts by their tokens, a developer by a Meta token.
 
 Look-ups are remembered for a second, so that a burst of requests costs one query, and a revoked token is
-dead a second later.
+dead a second later. Keys and tokens themselves are not: the memory knows them by their digests.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.access import tokens
+from gateway.access.reads import reading
+from gateway.access.remembered import Remembered
 from store.engine import Database
 from store.queries import accounts as account_queries
 from store.queries import applications, developers
 from store.queries import tokens as token_queries
-from store.tables import Account
+from store.tables import Account, Developer
 
 _REMEMBERED = 1.0
 _MOST_REMEMBERED = 10_000
-_MOST_TOKENS = 20
+_MOST_ACCOUNTS = 20
+_LARGEST_ID = 2**31 - 1  # what the column holds on every database
 
 
 class Refused(Exception):
@@ -46,7 +49,7 @@ class Caller:
     application_id: str | None = None
     accounts: tuple[Account, ...] = ()
     tokens: tuple[TokenFacts, ...] = ()
-    developer_id: int | None = None
+    developer: Developer | None = None
 
 
 class Callers:
@@ -54,110 +57,116 @@ class Callers:
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._clock = clock
-        self._known: dict[object, tuple[float, object]] = {}
-
-    async def resolve(self, authorization: str | None) -> Caller:
-        """The caller. Raises Refused."""
-        if not authorization:
-            raise Refused("send an Authorization header: 'APIKey KEY' or 'Bearer TOKEN'")
-        scheme, _, value = authorization.strip().partition(" ")
-        resolver = self._schemes().get(scheme.lower())
-        if resolver is None or not value.strip():
-            raise Refused("the Authorization header must read 'APIKey KEY' or 'Bearer TOKEN'")
-        return await resolver(value.strip())
-
-    async def accounts(self, caller: Caller, ids: str) -> list[Account]:
-        """The accounts that a path names (`1`, `1,2`, `me`), in its order. Raises NotYours."""
-        if ids == "me":
-            if not caller.accounts:
-                raise NotYours
-            return list(caller.accounts)
-        wanted = ids.split(",")
-        if len(wanted) > _MOST_TOKENS or not all(w.isascii() and w.isdigit() and len(w) < 19 for w in wanted):
-            raise NotYours
-        found = {account.id: account for account in caller.accounts}
-        if caller.application_id is not None:
-            for number in {int(w) for w in wanted}:
-                if (account := await self._owned(caller.application_id, number)) is not None:
-                    found[number] = account
-        try:
-            return [found[int(w)] for w in wanted]
-        except KeyError:
-            raise NotYours from None
-
-    def forget(self) -> None:
-        """Drops what is remembered: something changed in this process."""
-        self._known.clear()
-
-    def _schemes(self) -> dict[str, Callable[[str], Awaitable[Caller]]]:
-        return {
+        self._keys: Remembered[bytes, str] = Remembered(_REMEMBERED, _MOST_REMEMBERED, clock)
+        self._tokens: Remembered[bytes, tuple[Account, TokenFacts]] = Remembered(
+            _REMEMBERED, _MOST_REMEMBERED, clock
+        )
+        self._developers: Remembered[bytes, Developer] = Remembered(_REMEMBERED, _MOST_REMEMBERED, clock)
+        self._accounts: Remembered[tuple[str, int], Account] = Remembered(
+            _REMEMBERED, _MOST_REMEMBERED, clock
+        )
+        self._schemes = {
             "apikey": self._application,
             "bearer": self._bearer,
             "accountkey": self._bearer,
             "developerkey": self._developer,
         }
 
+    async def resolve(self, authorization: str | None) -> Caller:
+        """The caller. Raises Refused."""
+        if not authorization:
+            raise Refused("send an Authorization header: 'APIKey KEY' or 'Bearer TOKEN'")
+        scheme, _, value = authorization.strip().partition(" ")
+        resolver = self._schemes.get(scheme.lower())
+        if resolver is None or not (value := value.strip()):
+            raise Refused("the Authorization header must read 'APIKey KEY' or 'Bearer TOKEN'")
+        return await resolver(value)
+
+    async def accounts(self, caller: Caller, ids: str) -> list[Account]:
+        """The accounts that a path names (`1`, `1,2`, `me`), each once, in its order. Raises NotYours."""
+        if ids == "me":
+            if not caller.accounts:
+                raise NotYours
+            return list(caller.accounts)
+        wanted = list(dict.fromkeys(ids.split(",")))
+        if len(wanted) > _MOST_ACCOUNTS or not all(map(_is_id, wanted)):
+            raise NotYours
+        return [await self._one(caller, int(number)) for number in wanted]
+
+    def forget(self) -> None:
+        """Drops what is remembered: something changed in this process."""
+        for memory in (self._keys, self._tokens, self._developers, self._accounts):
+            memory.forget()
+
     async def _application(self, key: str) -> Caller:
-        async def look() -> str | None:
-            async with self._database.session() as session:
-                found = await applications.by_key(session, tokens.digest(key))
+        digest = tokens.digest(key)
+
+        async def ask() -> str | None:
+            async with reading(self._database) as session:
+                found = await applications.by_key(session, digest)
             return None if found is None else found.id
 
-        application_id = await self._remembered(("key", key), look)
+        application_id = await self._keys.find(digest, ask)
         if application_id is None:
             raise Refused("the API key is not valid")
         return Caller(application_id=application_id)
 
     async def _bearer(self, value: str) -> Caller:
         given = [token.strip() for token in value.split(",")]
-        if len(given) > _MOST_TOKENS:
-            raise Refused(f"at most {_MOST_TOKENS} tokens a request")
+        if len(given) > _MOST_ACCOUNTS:
+            raise Refused(f"at most {_MOST_ACCOUNTS} tokens a request")
         found = [await self._token(token) for token in given]
-        if any(pair is None for pair in found):
-            if len(given) == 1:
-                return await self._developer(value)
-            raise Refused("a token is not valid")
-        pairs = [pair for pair in found if pair is not None]
-        return Caller(accounts=tuple(a for a, _ in pairs), tokens=tuple(facts for _, facts in pairs))
+        if len(given) == 1 and found[0] is None:
+            return await self._developer(value)
+        known = [pair for pair in found if pair is not None]
+        if len(known) < len(given):
+            raise Refused("one of the tokens is not valid")
+        return Caller(accounts=tuple(a for a, _ in known), tokens=tuple(facts for _, facts in known))
 
     async def _token(self, token: str) -> tuple[Account, TokenFacts] | None:
-        async def look() -> tuple[Account, TokenFacts] | None:
-            async with self._database.session() as session:
-                found = await token_queries.by_digest(session, tokens.digest(token))
+        digest = tokens.digest(token)
+
+        async def ask() -> tuple[Account, TokenFacts] | None:
+            async with reading(self._database) as session:
+                found = await token_queries.by_digest(session, digest)
             if found is None:
                 return None
             row, account, application = found
             return account, TokenFacts(application.id, account.id, row.scope, row.expires)
 
-        return await self._remembered(("token", token), look)
+        return await self._tokens.find(digest, ask)
 
     async def _developer(self, key: str) -> Caller:
-        async def look() -> int | None:
-            async with self._database.session() as session:
-                found = await developers.by_key(session, tokens.digest(key))
-            return None if found is None else found.id
+        digest = tokens.digest(key)
 
-        developer_id = await self._remembered(("developer", key), look)
-        if developer_id is None:
+        async def ask() -> Developer | None:
+            async with reading(self._database) as session:
+                return await developers.by_key(session, digest)
+
+        developer = await self._developers.find(digest, ask)
+        if developer is None:
             raise Refused("the token is not valid")
-        return Caller(developer_id=developer_id)
+        return Caller(developer=developer)
+
+    async def _one(self, caller: Caller, account_id: int) -> Account:
+        for account in caller.accounts:
+            if account.id == account_id:
+                return account
+        if caller.application_id is None:
+            raise NotYours
+        owned = await self._owned(caller.application_id, account_id)
+        if owned is None:
+            raise NotYours
+        return owned
 
     async def _owned(self, application_id: str, account_id: int) -> Account | None:
-        async def look() -> Account | None:
-            async with self._database.session() as session:
+        async def ask() -> Account | None:
+            async with reading(self._database) as session:
                 found = await account_queries.fetch(session, account_id)
             return found if found is not None and found.application_id == application_id else None
 
-        return await self._remembered(("account", application_id, account_id), look)
+        return await self._accounts.find((application_id, account_id), ask)
 
-    async def _remembered[T](self, key: object, look: Callable[[], Awaitable[T]]) -> T:
-        now = self._clock()
-        there = self._known.get(key)
-        if there is not None and now - there[0] < _REMEMBERED:
-            return there[1]  # type: ignore[return-value]  # the key's first part says its type
-        value = await look()
-        if len(self._known) >= _MOST_REMEMBERED:
-            self._known.clear()
-        self._known[key] = (now, value)
-        return value
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _LARGEST_ID

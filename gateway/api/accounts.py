@@ -1,183 +1,157 @@
-"""Accounts (API.md 2) and GET /oauth/token (3)."""
+"""Accounts and their tasks (API.md 2)."""
 
+import contextlib
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from gateway.access.callers import Caller, NotYours
+from gateway.access import NotYours
+from gateway.access.reads import reading
 from gateway.api import parameters, resources
+from gateway.api.bodies import json_object
+from gateway.api.call import Call, not_implemented, ref, resource
 from gateway.api.errors import ApiError, invalid
-from gateway.operations import AccountRef, Operations
-from store.engine import Database
-from store.queries import accounts, tasks
-from store.tables import Account
+from gateway.operations import WorkerUnavailable
+from store.queries import accounts, audit, tasks
+
+_CREDENTIAL = ("token", "password", "refresh_token", "token_secret", "token_expiry")
 
 
-async def caller(request: Request) -> Caller:
-    """Who asks; Refused without a valid key or token."""
-    found: Caller = await request.app.state.callers.resolve(request.headers.get("authorization"))
-    return found
-
-
-async def accounts_in_path(request: Request) -> list[Account]:
-    """The accounts that the path names; NotYours for any that the caller may not know of."""
-    found: list[Account] = await request.app.state.callers.accounts(
-        await caller(request), request.path_params["accounts"]
-    )
-    return found
-
-
-async def account_in_path(request: Request) -> Account:
-    """The one account that the path names."""
-    found = await accounts_in_path(request)
-    if len(found) != 1:
-        raise invalid("accounts", "this takes one account")
-    return found[0]
-
-
-def ref(account: Account) -> AccountRef:
-    """The account as operations name it."""
-    return AccountRef(account.id, account.revision)
-
-
-def operations(request: Request) -> Operations:
-    """The way to a worker."""
-    found: Operations = request.app.state.operations
-    return found
-
-
-def _database(request: Request) -> Database:
-    found: Database = request.app.state.database
-    return found
-
-
-async def index(request: Request) -> Response:
+async def index(call: Call) -> Response:
     """The accounts that the caller may see."""
-    asking = await caller(request)
-    size, page = parameters.page_size(request, 100), parameters.page_number(request)
+    asking = await call.caller()
+    size, page = parameters.page_size(call, 100), parameters.page_number(call)
     filters: dict[str, Any] = {
-        "active": parameters.flag(request, "active"),
-        "admin": parameters.flag(request, "admin"),
-        "service": request.query_params.get("service"),
-        "search": request.query_params.get("search"),
+        "active": parameters.flag(call, "active"),
+        "admin": parameters.flag(call, "admin"),
+        "service": call.query_params.get("service"),
+        "search": call.query_params.get("search"),
     }
+    if asking.developer is not None:
+        raise ApiError(403, "forbidden", "a Meta token lists no accounts: use an application's API key")
     if asking.application_id is None:
-        if asking.developer_id is not None:
-            raise ApiError(403, "forbidden", "a Meta token lists no accounts: use an API key")
-        return resources.listing(
-            [resources.account(request, a) for a in asking.accounts],
-            "meta",
-            total=len(asking.accounts),
-            page=1,
-        )
-    async with _database(request).session() as session:
-        found = await accounts.page(
-            session, asking.application_id, offset=(page - 1) * size, limit=size, **filters
-        )
-        total = await accounts.count(session, asking.application_id, **filters)
-    following = {"next_page": page + 1} if page * size < total else {}
-    shown = [resources.account(request, a) for a in found]
-    return resources.listing(shown, "meta", total=total, page=page, **following)
+        mine = [a for a in asking.accounts if _matches(a, **filters)]
+        found, total = mine[(page - 1) * size : page * size], len(mine)
+    else:
+        async with reading(call.parts.database) as session:
+            owner = asking.application_id
+            found = list(await accounts.page(session, owner, offset=(page - 1) * size, limit=size, **filters))
+            total = await accounts.count(session, owner, **filters)
+    full = parameters.flag(call, "retrieve_full") or False
+    shown = [resources.account(call, account, full=full) for account in found]
+    following = page + 1 if page * size < total else None
+    return resources.listing(shown, "meta", page=page, next_page=following, total=total)
 
 
-async def show(request: Request) -> Response:
-    """One account."""
-    return resources.send(resources.account(request, await account_in_path(request)))
+def _matches(
+    account: Any, active: bool | None, admin: bool | None, service: str | None, search: str | None
+) -> bool:
+    return (
+        active in (None, account.active)
+        and admin in (None, account.admin)
+        and service in (None, account.service)
+        and (search is None or search.casefold() in account.display_name.casefold())
+    )
 
 
-async def change(request: Request) -> Response:
+async def show(call: Call) -> Response:
+    """One account; several as a list."""
+    found = await call.accounts()
+    if parameters.flag(call, "retrieve_tokens"):
+        raise not_implemented("retrieve_tokens")
+    full = parameters.flag(call, "retrieve_full") or False
+    shown = [resources.account(call, account, full=full) for account in found]
+    if len(shown) == 1:
+        return resources.send(shown[0])
+    return resources.listing(shown, "meta", total=len(shown))
+
+
+async def change(call: Call) -> Response:
     """Switches an account on or off."""
-    account = await account_in_path(request)
-    given = await parameters.json_object(request)
-    fields = {name: given[name] for name in ("active", "enabled") if name in given}
-    for name, value in fields.items():
-        if not isinstance(value, bool):
-            raise invalid(name, "must be true or false")
+    account = await call.account()
+    given = await json_object(call)
     if "service" in given:
         raise invalid("service", "an account's service can't be changed")
-    async with _database(request).session() as session:
-        await accounts.change(session, account.id, **fields)
+    if (asked := next((name for name in _CREDENTIAL if name in given), None)) is not None:
+        raise not_implemented(f"changing {asked} of an account")
+    switches = ("active", "enabled")
+    fields: dict[str, object] = {n: parameters.optional_flag(given, n) for n in switches if n in given}
+    async with call.parts.database.session() as session:
+        if fields:
+            await accounts.change(session, account.id, **fields)
+            await audit.append(session, _actor(account), "account.change", str(account.id), fields)
         changed = await accounts.fetch(session, account.id)
-    request.app.state.callers.forget()
+    call.parts.callers.forget()
     if changed is None:
         raise NotYours
-    return resources.send(resources.account(request, changed))
+    return resources.send(resources.account(call, changed))
 
 
-async def remove(request: Request) -> Response:
-    """Disconnects an account."""
-    account = await account_in_path(request)
-    async with _database(request).session() as session:
-        gone = await accounts.remove(session, account.id)
-    request.app.state.callers.forget()
-    if not gone:
-        raise NotYours
-    await operations(request).forget(account.id)
+async def remove(call: Call) -> Response:
+    """Disconnects an account: its credential, tokens and tasks are deleted."""
+    account = await call.account()
+    async with call.parts.database.session() as session:
+        if not await accounts.remove(session, account.id):
+            raise NotYours
+        await audit.append(session, _actor(account), "account.remove", str(account.id), {})
+    call.parts.callers.forget()
+    with contextlib.suppress(WorkerUnavailable):  # no worker: then none has the account open
+        await call.parts.operations.forget(account.id)
     return Response(status_code=204)
 
 
-async def encode_raw_id(request: Request) -> Response:
+def _actor(account: Any) -> str:
+    return f"application {account.application_id}"
+
+
+async def encode_raw_id(call: Call) -> Response:
     """The public id of a raw one."""
-    account = await account_in_path(request)
-    given = await parameters.json_object(request)
+    account = await call.store()
+    given = await json_object(call)
     kind = parameters.optional_text(given, "type") or "file"
     if kind not in ("file", "folder"):
         raise invalid("type", "must be file or folder")
     raw_id = parameters.text(given, "raw_id")
-    return resources.send({"id": await operations(request).encode_raw_id(ref(account), raw_id, kind)})
+    if len(raw_id) > parameters.LONGEST_ID:
+        raise invalid("raw_id", f"is longer than {parameters.LONGEST_ID} characters")
+    return resources.send({"id": await call.parts.operations.encode_raw_id(ref(account), raw_id, kind)})
 
 
-async def task(request: Request) -> Response:
-    """A task's state."""
-    account = await account_in_path(request)
-    async with _database(request).session() as session:
-        found = await tasks.fetch(session, account.id, request.path_params["task"])
+async def task(call: Call) -> Response:
+    """A task's state, and its result when there is one."""
+    account = await call.account()
+    async with reading(call.parts.database) as session:
+        found = await tasks.fetch(session, account.id, call.path_params["task"])
     if found is None:
         raise NotYours
-    return resources.send({**orjson.loads(found.result), "id": found.id, "state": found.state})
+    href = f"{call.base}/accounts/{account.id}/tasks/{found.id}"
+    own = {"id": found.id, "state": found.state, "type": "task", "api": "tasks", "href": href}
+    return resources.send({**orjson.loads(found.result), **own})
 
 
-async def token_facts(request: Request) -> Response:
-    """What a Bearer token is for (API.md 3)."""
-    asking = await caller(request)
-    if not asking.tokens:
-        raise ApiError(401, "unauthorized", "send 'Authorization: Bearer TOKEN' with an account's token")
-    facts = asking.tokens[0]
-    return resources.send(
-        {
-            "client_id": facts.client_id,
-            "account_id": facts.account_id,
-            "scope": facts.scope,
-            "expires_in": None,
-            "expires": parameters.moment(facts.expires),
-        }
-    )
+async def drop_task(call: Call) -> Response:
+    """Forgets a task."""
+    account = await call.account()
+    async with call.parts.database.session() as session:
+        found = await tasks.fetch(session, account.id, call.path_params["task"])
+        if found is None:
+            raise NotYours
+        await session.delete(found)
+    return Response(status_code=204)
 
 
-async def left_out(request: Request) -> Response:
-    """What the original had and this product leaves out, or has not yet: 501 that says which."""
-    rest = request.path_params["rest"].split("/")[0]
-    await accounts_in_path(request)
-    raise ApiError(501, "not_implemented", f"{rest} is not implemented by this gateway")
+async def add(call: Call) -> Response:
+    """Importing an account: the command line does that so far."""
+    await call.caller()
+    raise not_implemented("importing an account over the API ('isthmus account add' does it)")
 
 
+_ACCOUNT = "/v1/accounts/{accounts}"
 ROUTES = [
-    Route("/v1/oauth/token", token_facts, methods=["GET"]),
-    Route("/v1/accounts", index, methods=["GET"]),
-    Route("/v1/accounts/{accounts}", show, methods=["GET"]),
-    Route("/v1/accounts/{accounts}", change, methods=["PATCH"]),
-    Route("/v1/accounts/{accounts}", remove, methods=["DELETE"]),
-    Route("/v1/accounts/{accounts}/encode_raw_id", encode_raw_id, methods=["POST"]),
-    Route("/v1/accounts/{accounts}/storage/convert_id", encode_raw_id, methods=["POST"]),
-    Route("/v1/accounts/{accounts}/tasks/{task}", task, methods=["GET"]),
-]
-LAST = [
-    Route(
-        "/v1/accounts/{accounts}/{rest:path}",
-        left_out,
-        methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-    )
+    resource("/v1/accounts", GET=index, POST=add),
+    resource(_ACCOUNT, GET=show, PATCH=change, DELETE=remove),
+    resource(f"{_ACCOUNT}/encode_raw_id", POST=encode_raw_id),
+    resource(f"{_ACCOUNT}/storage/convert_id", POST=encode_raw_id),
+    resource(f"{_ACCOUNT}/tasks/{{task}}", GET=task, DELETE=drop_task),
 ]

@@ -1,7 +1,7 @@
 """Request bodies as they come in: piece by piece, never faster than whoever takes them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from gateway.api.call import Call
@@ -11,7 +11,7 @@ from gateway.api.parameters import object_of
 _MOST_JSON = 1024 * 1024
 
 
-async def pieces(call: Call) -> AsyncIterator[bytes]:
+async def pieces(call: Call) -> AsyncGenerator[bytes, None]:
     """The body's bytes in order, in pieces of any size; nothing for an empty one.
 
     Raises ApiError when the client goes away before the last byte, or stands still for `idle_timeout`

@@ -1,4 +1,4 @@
-"""One call of the API as its view sees it: the request, the gateway's parts, who asks and for which account."""
+"""One call of the API as its view sees it: the request, the gateway's parts, who asks for which account."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

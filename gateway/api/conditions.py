@@ -46,13 +46,13 @@ def _number(digits: str) -> int | None:
 
 
 def tag_of(view: EntryView) -> str | None:
-    """The entry's entity tag, quoted; None where the store has no version. What a tag can't hold is escaped."""
+    """The entry's entity tag, quoted, what it can't hold escaped; None where the store has no version."""
     return None if view.etag is None else f'"{quote(view.etag, safe=_ETAG_SAFE)}"'
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """A list of entity tags: `*`, or versions. Weak ones are kept apart: they match for caches alone (8.8.3.2)."""
+    """A list of entity tags: `*`, or versions. Weak ones match for caches alone (8.8.3.2)."""
 
     any: bool
     strong: tuple[str, ...] = ()
@@ -66,13 +66,15 @@ class Tags:
 
 
 def tags(request: Request, header: str) -> Tags | None:
-    """The header's list of entity tags; None without one. A list that can't be read is a 400 that names it."""
+    """The header's list of entity tags; None without one. One that can't be read is a 400 that names it."""
     given = request.headers.get(header)
     if given is None:
         return None
     if given.strip() == "*":
         return Tags(any=True)
-    strong, weak, at = [], [], 0
+    strong: list[str] = []
+    weak: list[str] = []
+    at = 0
     while at < len(given):
         matched = _TAG.match(given, at)
         if matched is None:

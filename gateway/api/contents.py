@@ -1,161 +1,231 @@
 """The bytes of files, streamed both ways; nothing here holds more than a piece."""
 
-from collections.abc import AsyncIterator
-from typing import Any
+import asyncio
+import logging
+import re
+from contextlib import aclosing
+from datetime import UTC
+from email.utils import format_datetime
 from urllib.parse import quote
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.api import parameters, resources
-from gateway.api.accounts import account_in_path, operations, ref
-from gateway.api.errors import ApiError
-from gateway.api.storage import refuse_async
-from gateway.operations import Conflict, EntryView, Reading
+from connectors.interface import BadSpan, PreconditionFailed, StoreError
+from gateway.api import conditions, parameters, resources, storage
+from gateway.api.bodies import pieces
+from gateway.api.call import Call, not_implemented, ref, resource
+from gateway.api.conditions import Range
+from gateway.api.errors import ApiError, invalid
+from gateway.api.forms import Form
+from gateway.operations import AccountRef, Conflict, EntryView, Operations, Reading, WorkerUnavailable
+
+_log = logging.getLogger(__name__)
+_MEDIA_TYPE = re.compile(r"[!-~]+/[!-~]+(?:; ?[!-~]+)*")
 
 
-class Download(StreamingResponse):
-    """A response that gives up everything behind it when the client goes away, or at its end."""
+async def download(call: Call) -> Response:
+    """All of a file, or a range of it."""
+    account = ref(await call.store())
+    operations = call.parts.operations
+    none_match, match = conditions.tags(call, "if-none-match"), conditions.tags(call, "if-match")
+    if call.method == "HEAD" or none_match is not None or match is not None:
+        view = await operations.stat(account, call.entry_id, "file")
+        if match is not None and not match.match(view.etag):
+            raise conditions.changed()
+        if none_match is not None and none_match.match(view.etag, weakly=True):
+            return Response(status_code=304, headers=_validators(view))
+        if call.method == "HEAD":
+            return _bodiless(_head(view, view.size))
+    wanted = conditions.byte_range(call)
+    try:
+        reading, cut = await _open(operations, account, call.entry_id, wanted, conditions.if_range(call))
+    except BadSpan:
+        raise await _unsatisfiable(operations, account, call.entry_id) from None
+    return Download(reading, cut, call.parts.settings.idle_timeout)
 
-    def __init__(self, reading: Reading, status: int, headers: dict[str, str]) -> None:
-        super().__init__(reading.chunks, status, headers)
+
+async def _open(
+    operations: Operations, account: AccountRef, file_id: str, wanted: Range | None, only: str | None
+) -> tuple[Reading, bool]:
+    """The file, and whether it was cut to what is wanted.
+
+    It is the whole file when it is another version than `only`, or when the store does not say its size.
+    """
+    if wanted is None:
+        return await operations.read(account, file_id), False
+    try:
+        reading = await operations.read(
+            account, file_id, first=wanted.first, last=wanted.last, suffix=wanted.suffix, etag=only
+        )
+    except PreconditionFailed:
+        return await operations.read(account, file_id), False
+    if reading.length is not None:
+        return reading, True
+    await reading.aclose()
+    return await operations.read(account, file_id), False
+
+
+async def _unsatisfiable(operations: Operations, account: AccountRef, file_id: str) -> ApiError:
+    size = (await operations.stat(account, file_id, "file")).size
+    headers = {"Content-Range": f"bytes */{'*' if size is None else size}", "Accept-Ranges": "bytes"}
+    return ApiError(416, "bad_range", "Range: the file has no such bytes", headers=headers)
+
+
+class Download(Response):
+    """Passes the reading's chunks on as they are, at the client's pace; always gives the reading up.
+
+    Args:
+        reading: what was opened.
+        cut: whether it is a part of the file, as asked for.
+        idle_timeout: seconds that a client may take nothing at all.
+    """
+
+    def __init__(self, reading: Reading, cut: bool, idle_timeout: float) -> None:
         self._reading = reading
+        self._idle_timeout = idle_timeout
+        head = _head(reading.entry, reading.length)
+        self.status_code = 200
+        if cut:
+            self.status_code = 206
+            size = "*" if reading.entry.size is None else reading.entry.size
+            head["Content-Range"] = (
+                f"bytes {reading.first}-{reading.first + (reading.length or 1) - 1}/{size}"
+            )
+        self.background = None
+        self.raw_headers = _encoded(head)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends it."""
+        """Sends it. What breaks after the head ends the connection, so that it can't look whole."""
+        reading, sent = self._reading, 0
         try:
-            await super().__call__(scope, receive, send)
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            async for piece in reading.chunks:
+                sent += len(piece)
+                async with asyncio.timeout(self._idle_timeout):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if reading.length is not None and sent != reading.length:
+                _log.error("a download has another length than was declared", extra={"sent": sent})
+                return
+            await send({"type": "http.response.body", "body": b""})
+        except (StoreError, WorkerUnavailable) as error:
+            _log.warning("a download broke", extra={"sent": sent, "cause": str(error)})
+        except TimeoutError:
+            _log.warning("a download was given up: the client takes nothing", extra={"sent": sent})
         finally:
-            await self._reading.aclose()
+            await reading.aclose()
 
 
-async def download(request: Request) -> Response:
-    """All of a file or a range of it (RFC 9110, 14)."""
-    account = await account_in_path(request)
-    file_id, ops = request.path_params["id"], operations(request)
-    wanted = parameters.byte_range(request)
-    conditional = any(name in request.headers for name in ("if-none-match", "if-match", "if-range"))
-    if request.method == "HEAD" or conditional:
-        view = await ops.stat(ref(account), file_id, "file")
-        early = _by_condition(request, view)
-        if early is not None:
-            return early
-        if request.method == "HEAD":
-            return Response(headers=_head(view, view.size), media_type=_type(view))
-        if "if-range" in request.headers and parameters.etag(request.headers["if-range"]) != view.etag:
-            wanted = None
-    wanted = wanted or parameters.Range()
-    reading = await ops.read(
-        ref(account), file_id, first=wanted.first, last=wanted.last, suffix=wanted.suffix
-    )
-    headers = _head(reading.entry, reading.length)
-    headers["Content-Type"] = _type(reading.entry)
-    status = 200
-    if wanted != parameters.Range():
-        status = 206
-        size = "*" if reading.entry.size is None else reading.entry.size
-        last = reading.first + (reading.length or 1) - 1
-        headers["Content-Range"] = f"bytes {reading.first}-{last}/{size}"
-    return Download(reading, status, headers)
-
-
-async def upload(request: Request) -> Response:
+async def upload(call: Call) -> Response:
     """A new file from the body, or from the `file` part of a form."""
-    account = await account_in_path(request)
-    refuse_async(request)
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise ApiError(
-            501,
-            "not_implemented",
-            "uploads as multipart/form-data are not implemented yet: send the bytes as the body and "
-            "X-Kloudless-Metadata as a header",
-        )
-    if "x-kloudless-metadata" not in request.headers and request.headers.get("content-type") == (
-        "application/json"
-    ):
-        raise ApiError(501, "not_implemented", "uploads from a URL are not implemented yet")
-    given = parameters.metadata(request)
-    view, created = await operations(request).write(
-        ref(account),
-        parameters.text(given, "parent_id"),
-        parameters.name(given),
-        _body(request),
-        size=parameters.content_length(request),
-        conflict=_conflict(request),
-    )
-    return resources.send(resources.entry(request, account, view), 201 if created else 200)
+    account = await call.store()
+    conflict = _conflict(call)
+    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async with aclosing(pieces(call)) as body:
+        size = parameters.content_length(call)
+        content = body
+        if "x-kloudless-metadata" in call.headers:
+            header = call.headers["x-kloudless-metadata"].encode("latin-1")
+            given = parameters.object_of(header, "X-Kloudless-Metadata")
+        elif kind == "multipart/form-data":
+            form = Form(call.headers["content-type"], body)
+            given, content, size = await form.metadata(), form.content(), None
+        elif kind == "application/json":
+            raise not_implemented("uploading from a URL")
+        else:
+            raise invalid("X-Kloudless-Metadata", 'is missing: send {"name": ..., "parent_id": ...}')
+        async with aclosing(content) as chunks:
+            view, created = await call.parts.operations.write(
+                ref(account),
+                parameters.entry_id(given, "parent_id"),
+                parameters.name(given),
+                chunks,
+                size=size,
+                conflict=conflict,
+            )
+    return resources.send(resources.entry(call, account, view), 201 if created else 200)
 
 
-async def replace(request: Request) -> Response:
+async def replace(call: Call) -> Response:
     """New bytes for a file; with If-Match only over that version."""
-    account = await account_in_path(request)
-    refuse_async(request)
-    view = await operations(request).replace(
-        ref(account),
-        request.path_params["id"],
-        _body(request),
-        size=parameters.content_length(request),
-        etag=parameters.etag(request.headers.get("if-match")),
-    )
-    return resources.send(resources.entry(request, account, view))
+    account = await call.store()
+    etag = await _expected(call, ref(account))
+    async with aclosing(pieces(call)) as chunks:
+        view = await call.parts.operations.replace(
+            ref(account), call.entry_id, chunks, size=parameters.content_length(call), etag=etag
+        )
+    return resources.send(resources.entry(call, account, view))
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    """The request's bytes; the write behind it is cancelled when the client goes away."""
-    try:
-        async for piece in request.stream():
-            if piece:
-                yield piece
-    except ClientDisconnect:
-        raise ApiError(400, "bad_request", "the upload ended before its last byte") from None
+async def _expected(call: Call, account: AccountRef) -> str | None:
+    """The version that may be replaced; None for whichever there is."""
+    match = conditions.tags(call, "if-match")
+    if match is None or match.any:
+        return None
+    if len(match.strong) == 1:
+        return match.strong[0]
+    view = await call.parts.operations.stat(account, call.entry_id, "file")
+    if not match.match(view.etag):
+        raise conditions.changed()
+    return view.etag
 
 
-def _conflict(request: Request) -> Conflict:
-    if parameters.flag(request, "conflict_if_exists"):
+def _conflict(call: Call) -> Conflict:
+    overwrite = parameters.flag(call, "overwrite")
+    if parameters.flag(call, "conflict_if_exists"):
         return Conflict.ERROR
-    return Conflict.REPLACE if parameters.flag(request, "overwrite") else Conflict.RENAME
-
-
-def _by_condition(request: Request, view: EntryView) -> Response | None:
-    """304 or an error by If-None-Match and If-Match (RFC 9110, 13.1)."""
-    none_match = request.headers.get("if-none-match")
-    if none_match is not None and _matches(none_match, view):
-        return Response(status_code=304, headers={"ETag": f'"{view.etag}"'})
-    match = request.headers.get("if-match")
-    if match is not None and not _matches(match, view):
-        raise ApiError(412, "conflict", "the file is another version now")
-    return None
-
-
-def _matches(tags: str, view: EntryView) -> bool:
-    return tags.strip() == "*" or view.etag in [parameters.etag(tag) for tag in tags.split(",")]
+    return Conflict.REPLACE if overwrite else Conflict.RENAME
 
 
 def _head(view: EntryView, length: int | None) -> dict[str, str]:
-    plain = view.name.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "_")
-    encoded = quote(view.name, safe="", errors="replace")
-    headers: dict[str, Any] = {
+    name = "".join("_" if c in '"\\' or not " " <= c <= "~" else c for c in view.name)
+    mime_type = view.mime_type or ""
+    head = {
+        "Content-Type": mime_type if _MEDIA_TYPE.fullmatch(mime_type) else "application/octet-stream",
+        # RFC 6266: a plain name for old clients, the exact one beside it
+        "Content-Disposition": (
+            f"attachment; filename=\"{name}\"; filename*=UTF-8''{quote(view.name, safe='', errors='replace')}"
+        ),
         "Accept-Ranges": "bytes",
-        # RFC 6266: the plain name for old clients, the exact one beside it
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}",
         "X-Content-Type-Options": "nosniff",
+        **_validators(view),
     }
     if length is not None:
-        headers["Content-Length"] = str(length)
-    if view.etag is not None:
-        headers["ETag"] = f'"{view.etag}"'
-    return headers
+        head["Content-Length"] = str(length)
+    return head
 
 
-def _type(view: EntryView) -> str:
-    return view.mime_type or "application/octet-stream"
+def _validators(view: EntryView) -> dict[str, str]:
+    found = {}
+    if (tag := conditions.tag_of(view)) is not None:
+        found["ETag"] = tag
+    if view.modified is not None:
+        found["Last-Modified"] = format_datetime(view.modified.astimezone(UTC), usegmt=True)
+    return found
+
+
+def _bodiless(head: dict[str, str]) -> Response:
+    """The answer to HEAD: the length is the content's, or is not known and not said."""
+    response = Response()
+    response.raw_headers = _encoded(head)
+    return response
+
+
+def _encoded(head: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in head.items()]
 
 
 _FILES = "/v1/accounts/{accounts}/storage/files"
 ROUTES = [
-    Route(f"{_FILES}/{{id}}/contents", download, methods=["GET", "HEAD"]),
-    Route(_FILES, upload, methods=["POST"]),
-    Route(f"{_FILES}/{{id}}", replace, methods=["PUT"]),
+    resource(f"{_FILES}/{{id}}/contents", GET=download),
+    resource(
+        f"{_FILES}/{{id}}",
+        GET=storage.show("file"),
+        PUT=replace,
+        PATCH=storage.move("file"),
+        DELETE=storage.delete("file"),
+    ),
+    resource(_FILES, POST=upload),
 ]

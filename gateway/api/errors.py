@@ -92,15 +92,10 @@ def body(
         sent["Retry-After"] = str(max(1, round(wait)))
     if status == 401:
         sent.setdefault("WWW-Authenticate", 'Bearer realm="isthmus"')
-    return Response(encoded(status, code, message), status, sent, media_type="application/json")
+    shown = encoded(status, code, message, telemetry.request_id.get())
+    return Response(shown, status, sent, media_type="application/json")
 
 
-def encoded(status: int, code: str, message: str) -> bytes:
+def encoded(status: int, code: str, message: str, request_id: str | None) -> bytes:
     """The body of every error: the same four fields."""
-    shown = {
-        "status_code": status,
-        "error_code": code,
-        "message": message,
-        "id": telemetry.request_id.get(),
-    }
-    return orjson.dumps(shown)
+    return orjson.dumps({"status_code": status, "error_code": code, "message": message, "id": request_id})

@@ -1,17 +1,19 @@
 """Uploads as multipart/form-data: a part `metadata`, then a part `file`, which is never kept anywhere."""
 
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartCallbacks, parse_options_header
+from python_multipart.multipart import parse_options_header
 
 from gateway.api.errors import ApiError, invalid
 from gateway.api.parameters import object_of
 
-TYPE = b"multipart/form-data"
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
 _MOST_METADATA = 64 * 1024
 
 
@@ -34,7 +36,6 @@ class Form:
         except FormParserError:
             raise invalid("Content-Type", "the boundary is too long") from None
         self._body = body
-        self._file_began = False
 
     async def metadata(self) -> dict[str, Any]:
         """The JSON object of the part `metadata`; stops at the first byte of `file`.
@@ -42,51 +43,51 @@ class Form:
         Raises ApiError when the file comes first, and for a body that is no such form.
         """
         given: bytearray | None = None
-        name = ""
-        async for kind, data in self._events():
+        name = b""
+        while (seen := await self._next()) is not None:
+            kind, data = seen
             if kind == "part":
-                name = data.decode("utf-8", "replace")
-                if name == "metadata":
-                    given = bytearray()
-                elif name == "file":
-                    self._file_began = True
+                name = data
+                if name == b"file":
                     break
-            elif kind == "data" and name == "metadata" and given is not None:
+                if name == b"metadata":
+                    given = bytearray()
+            elif given is not None and name == b"metadata":
                 given += data
                 if len(given) > _MOST_METADATA:
                     raise invalid("metadata", f"is longer than {_MOST_METADATA} bytes")
-        if not self._file_began:
+        if name != b"file":
             raise invalid("file", "the form has no such part")
         if given is None:
             raise invalid("metadata", "the form must have this part before 'file'")
         return object_of(bytes(given), "metadata")
 
-    async def content(self) -> AsyncIterator[bytes]:
+    async def content(self) -> AsyncGenerator[bytes, None]:
         """The bytes of the part `file`. Raises ApiError when the form ends before its closing boundary."""
-        inside = self._file_began
-        async for kind, data in self._events():
+        inside = True
+        while (seen := await self._next()) is not None:
+            kind, data = seen
             if kind == "part":
                 if data == b"file":
                     raise invalid("file", "the form has two such parts")
                 inside = False
-            elif kind == "data" and inside:
+            elif inside:
                 yield data
         if not self._parts.whole:
             raise ApiError(400, "bad_request", "body: the form ends before its closing boundary")
 
-    async def _events(self) -> AsyncIterator[tuple[str, bytes]]:
-        """What the parser saw, in order; goes on where the last iteration stopped."""
+    async def _next(self) -> tuple[str, bytes] | None:
+        """The next thing that the parser saw; None at the body's end."""
         seen = self._parts.seen
-        while True:
-            while seen:
-                yield seen.popleft()
+        while not seen:
             piece = await anext(self._body, None)
             if piece is None:
-                return
+                return None
             try:
                 self._parser.write(piece)
             except FormParserError:
                 raise ApiError(400, "bad_request", "body: is not multipart/form-data") from None
+        return seen.popleft()
 
 
 class _Parts:
@@ -99,7 +100,7 @@ class _Parts:
         self._value = bytearray()
         self._name = b""
 
-    def callbacks(self) -> MultipartCallbacks:
+    def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._part_begin,
             "on_header_field": self._header_field,

@@ -1,47 +1,91 @@
 """The api as a list of its parts."""
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
-from gateway.access.callers import Callers
-from gateway.api import accounts, connect, contents, enrolment, errors, resources, storage
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.access import Attempts, Callers, NotYours
+from gateway.api import (
+    accounts,
+    connect,
+    contents,
+    enrolment,
+    meta,
+    oauth,
+    resources,
+    storage,
+    unbuilt,
+)
+from gateway.api.call import PARTS, Call, Parts, resource
 from gateway.api.middleware import Around
 from gateway.operations import Operations
 from gateway.settings import Settings
 from store.engine import Database
+from store.envelope import SealingKey
+
+_FAILED_ENROLMENTS, _WINDOW = 10, 60.0
+_READY_WITHIN = 2.0
 
 
-async def health(request: Request) -> Response:
+def build(settings: Settings, database: Database, operations: Operations, sealing_key: SealingKey) -> ASGIApp:
+    """The ASGI application of the public API. What it is given stays the caller's to close."""
+    callers = Callers(database)
+    enrolments = Attempts(_FAILED_ENROLMENTS, _WINDOW)
+    parts = Parts(settings, database, operations, callers, sealing_key, enrolments)
+    routes: list[BaseRoute] = [
+        *storage.ROUTES,
+        *unbuilt.ROUTES,
+        *contents.ROUTES,
+        *accounts.ROUTES,
+        *oauth.ROUTES,
+        *meta.ROUTES,
+        *enrolment.ROUTES,
+        *connect.ROUTES,
+        resource("/health", GET=health),
+    ]
+    router = Router(routes, redirect_slashes=False, default=nowhere, lifespan=_lifespan(parts))
+    return Around(_with(parts, router))
+
+
+def _with(parts: Parts, app: ASGIApp) -> ASGIApp:
+    """Hands the parts to whatever is behind."""
+
+    async def handed(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[PARTS] = parts
+        await app(scope, receive, send)
+
+    return handed
+
+
+def _lifespan(parts: Parts) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        """Nothing to open; at the end no look-up outlives the database that it came from."""
+        yield
+        parts.callers.forget()
+
+    return lifespan
+
+
+async def health(call: Call) -> Response:
     """200 when a worker answers, else 503."""
-    ready = await request.app.state.operations.ready()
+    try:
+        async with asyncio.timeout(_READY_WITHIN):
+            ready = await call.parts.operations.ready()
+    except TimeoutError:
+        ready = False
     return resources.send({"ready": ready}, 200 if ready else 503)
 
 
-async def nowhere(request: Request) -> Response:
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
     """Every path that we do not have."""
-    raise errors.ApiError(404, "not_found", errors.NOT_FOUND)
-
-
-def build(settings: Settings, database: Database, operations: Operations) -> ASGIApp:
-    """The ASGI application of the public API."""
-    app = Starlette(
-        routes=[
-            Route("/health", health, methods=["GET"]),
-            *connect.ROUTES,
-            *enrolment.ROUTES,
-            *storage.ROUTES,
-            *contents.ROUTES,
-            *accounts.ROUTES,
-            *accounts.LAST,
-            Route("/{path:path}", nowhere, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
-        ],
-        exception_handlers=dict.fromkeys((404, 405), errors.handle),
-    )
-    app.state.settings = settings
-    app.state.database = database
-    app.state.operations = operations
-    app.state.callers = Callers(database)
-    return Around(app)
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close"})
+        return
+    raise NotYours

@@ -1,10 +1,10 @@
-"""What happens around every request: its id, its path, CORS, one line in the log. Plain ASGI."""
+"""What happens around every request: its id, its path, CORS, errors, one line in the log. Plain ASGI."""
 
+import asyncio
 import logging
 import re
 import secrets
 import time
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,31 +17,35 @@ _CORS = [
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
-        b"X-Request-ID, ETag, Content-Disposition, Content-Range, Retry-After",
+        b"X-Request-ID, ETag, Last-Modified, Accept-Ranges, Content-Disposition, Content-Length, "
+        b"Content-Range, Retry-After",
     ),
 ]
 _PREFLIGHT = [
-    *_CORS,
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     (
         b"access-control-allow-headers",
         b"Authorization, Content-Type, Range, If-Match, If-None-Match, If-Range, X-Kloudless-Metadata, "
-        b"X-Kloudless-Raw-Data, X-Kloudless-Raw-Headers, X-Kloudless-As-User, X-Kloudless-Async, X-Request-ID",
+        b"X-Kloudless-Raw-Data, X-Kloudless-Raw-Headers, X-Kloudless-Raw-Method, X-Kloudless-Raw-URI, "
+        b"X-Kloudless-As-User, X-Kloudless-Async, X-Request-ID",
     ),
     (b"access-control-max-age", b"86400"),
-    (b"content-length", b"0"),
 ]
 
 
+class ClientGone(Exception):
+    """The client closed its side: nobody wants the answer any more."""
+
+
 class Around:
-    """Gives each request an id, answers preflights, turns errors into answers, writes the access log."""
+    """The middleware, outermost first: request id, path, log; whether the client is there; errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http":
+        """One request, websocket or lifespan."""
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
@@ -50,55 +54,113 @@ class Around:
         telemetry.request_id.set(request_id)
         if len(scope["path"]) > 1 and scope["path"].endswith("/"):
             scope["path"] = scope["path"].rstrip("/") or "/"
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
         sent = Sent(send, request_id)
         started = time.perf_counter()
         try:
-            if scope["method"] == "OPTIONS":
-                await sent({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
-                await sent({"type": "http.response.body", "body": b""})
-            elif b"content-length" in headers and b"transfer-encoding" in headers:
-                both = errors.body(
-                    400, "bad_request", "Content-Length and Transfer-Encoding exclude each other"
-                )
-                await both(scope, receive, sent)
-            else:
-                await self._guarded(scope, receive, sent)
+            await self._answer(scope, headers, receive, sent)
         finally:
-            took = round((time.perf_counter() - started) * 1000, 1)
-            _log.info(
-                "request",
-                extra={"method": scope["method"], "path": scope["path"], "status": sent.status, "ms": took},
-            )
+            _write(scope, sent, time.perf_counter() - started)
+
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, sent: "Sent"
+    ) -> None:
+        if scope["method"] == "OPTIONS":
+            await sent({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
+            await sent({"type": "http.response.body", "body": b""})
+            return
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            why = "Content-Length and Transfer-Encoding exclude each other"
+            await errors.body(400, "bad_request", why)(scope, receive, sent)
+            return
+        empty = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
+        incoming = Incoming(receive, sent, empty=empty)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(incoming.until_gone(), name="client gone?")
+                await self._guarded(scope, incoming, sent)
+                watching.cancel()
+        except* ClientGone:
+            sent.gone = True
 
     async def _guarded(self, scope: Scope, receive: Receive, sent: "Sent") -> None:
         try:
             await self._app(scope, receive, sent)
-        except Exception as error:
-            if sent.status is not None:
-                raise  # the head is out: the connection is cut, so that the body can't look whole
-            try:
-                response = errors.answer(error)
-            except Exception:  # noqa: BLE001  the request's task root
+        except Exception as error:  # noqa: BLE001  the request's task root
+            response = errors.answer(error)
+            if response is None:
                 _log.exception("a request failed by a bug of ours")
                 response = errors.body(500, "internal_error", "the gateway failed; its log has the reason")
+            if sent.status is not None:
+                return  # the head is out: the server cuts the connection, so that the body can't look whole
             await response(scope, receive, sent)
 
 
+class Incoming:
+    """`receive` that knows when the whole request is in; from then on it watches for the client's leaving."""
+
+    def __init__(self, receive: Receive, sent: "Sent", *, empty: bool) -> None:
+        self._receive = receive
+        self._sent = sent
+        self._empty = empty
+        self._whole = asyncio.Event()
+        if empty:
+            self._whole.set()
+
+    async def __call__(self) -> Message:
+        """The next message for the app; after the body's end it waits for ever, as `until_gone` listens."""
+        if self._empty:
+            self._empty = False
+            return {"type": "http.request", "body": b"", "more_body": False}
+        if self._whole.is_set():
+            await asyncio.Event().wait()
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            self._whole.set()
+        return message
+
+    async def until_gone(self) -> None:
+        """Raises ClientGone when the client leaves before it has the whole answer."""
+        await self._whole.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._sent.whole:
+            raise ClientGone
+
+
 class Sent:
-    """`send` that adds our headers and remembers the status."""
+    """`send` that adds our headers and remembers what went out."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self._id = request_id.encode()
         self.status: int | None = None
+        self.whole = False
+        self.gone = False
 
     async def __call__(self, message: Message) -> None:
         """Passes a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers: list[Any] = list(message.get("headers", ()))
-            headers.append((b"x-request-id", self._id))
-            if not any(name == b"access-control-allow-origin" for name, _ in headers):
-                headers += _CORS
-            message = {**message, "headers": headers}
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id), *_CORS]
+        elif not message.get("more_body"):
+            self.whole = True
         await self._send(message)
+
+
+def _write(scope: Scope, sent: Sent, seconds: float) -> None:
+    """The request's line: the route, not the path, which may hold a key; never a query's values."""
+    endpoint = scope.get("endpoint")
+    _log.info(
+        "request",
+        extra={
+            "method": scope["method"],
+            "route": getattr(endpoint, "path", None),
+            "account": scope.get("path_params", {}).get("accounts"),
+            "status": sent.status,
+            "ms": round(seconds * 1000, 1),
+            "client_gone": sent.gone or not sent.whole,
+        },
+    )

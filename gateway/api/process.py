@@ -1,43 +1,32 @@
 """The api process: public key only, nothing that opens a store."""
 
-import uvicorn
 import uvloop
 
 from gateway import telemetry
 from gateway.api.main import build
+from gateway.api.server import server
 from gateway.operations import Operations
 from gateway.settings import Settings
 from store.engine import open_database
-from store.envelope import keyfiles
+from store.envelope import SealingKey, keyfiles
 
 
 def main(settings: Settings) -> None:
     """Serves until SIGTERM. With separation enforced, refuses to start when it could read the private key."""
     telemetry.start("api", settings.log_level)
-    private = keyfiles.KeyPaths.in_directory(settings.keys).private
-    if settings.separation == "enforced" and keyfiles.readable(private):
+    paths = keyfiles.KeyPaths.in_directory(settings.keys)
+    if settings.separation == "enforced" and keyfiles.readable(paths.private):
         raise SystemExit(
             "the api can read the private key: run it as its own user, see 'isthmus keys protect'"
         )
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, SealingKey.load(paths.public)))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, sealing_key: SealingKey) -> None:
     database = open_database(settings.database_url)
     operations = Operations(settings.worker_socket)
-    config = uvicorn.Config(
-        build(settings, database, operations),
-        host=settings.host,
-        port=settings.port,
-        http="httptools",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.drain_timeout),
-    )
     try:
-        await uvicorn.Server(config).serve()
+        await server(build(settings, database, operations, sealing_key), settings).serve()
     finally:
         await operations.aclose()
         await database.aclose()

@@ -1,149 +1,155 @@
 """Files and folders, their names and places (API.md 4). Their bytes are in `contents`."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from gateway.api import parameters, resources
-from gateway.api.accounts import account_in_path, accounts_in_path, operations, ref
-from gateway.api.errors import ApiError, invalid
-from gateway.operations import Conflict
+from gateway.api.bodies import json_object
+from gateway.api.call import Call, View, not_implemented, ref, resource
+from gateway.api.errors import invalid
+from gateway.operations import Conflict, PageView
+from store.tables import Account
 
 
-def refuse_async(request: Request) -> None:
-    """Tasks come with a later version: a client that asks for one must not take our answer for it."""
-    wanted = request.headers.get("x-kloudless-async", "").lower() == "true"
-    if wanted or request.query_params.get("return_type") == "task":
-        raise ApiError(501, "not_implemented", "X-Kloudless-Async is not implemented yet: call without it")
+def show(kind: str) -> View:
+    """The view of one file or folder."""
+
+    async def view(call: Call) -> Response:
+        account = await call.store()
+        found = await call.parts.operations.stat(ref(account), call.entry_id, kind)
+        return resources.send(resources.entry(call, account, found))
+
+    return view
 
 
-def _show(kind: str) -> Any:
-    async def show(request: Request) -> Response:
-        account = await account_in_path(request)
-        view = await operations(request).stat(ref(account), request.path_params["id"], kind)
-        return resources.send(resources.entry(request, account, view))
+async def contents(call: Call) -> Response:
+    """A page of a folder; of several accounts one after the other."""
 
-    return show
+    async def pages(account: Account, cursor: str | None, limit: int) -> PageView:
+        return await call.parts.operations.list(ref(account), call.entry_id, cursor, limit)
 
-
-async def contents(request: Request) -> Response:
-    """A page of a folder; for several accounts the pages of each root, merged."""
-    size = parameters.page_size(request, 1000)
-    cursor = request.query_params.get("page")
-    if cursor in ("", "1"):
-        cursor = None
-    found = await accounts_in_path(request)
-    if len(found) > 1 and (cursor is not None or request.path_params["id"] != "root"):
-        raise invalid("accounts", "several accounts are listed together for the first page of root alone")
-    objects: list[Any] = []
-    following: dict[str, object] = {}
-    for account in found:
-        page = await operations(request).list(ref(account), request.path_params["id"], cursor, size)
-        objects += [resources.entry(request, account, view) for view in page.entries]
-        if page.next_cursor is not None and len(found) == 1:
-            following = {"next_page": page.next_cursor}
-    return resources.listing(objects, "storage", page=cursor or 1, **following)
+    return await _merged(call, await call.stores(), parameters.page_size(call, 1000), pages)
 
 
-async def make_folder(request: Request) -> Response:
-    """A folder; the one that is there, unless `conflict_if_exists=true`."""
-    account = await account_in_path(request)
-    refuse_async(request)
-    given = await parameters.json_object(request)
-    conflict = Conflict.ERROR if parameters.flag(request, "conflict_if_exists") else Conflict.RENAME
-    view, created = await operations(request).mkdir(
-        ref(account), parameters.text(given, "parent_id"), parameters.name(given), conflict=conflict
-    )
-    return resources.send(resources.entry(request, account, view), 201 if created else 200)
-
-
-def _move(kind: str) -> Any:
-    async def move(request: Request) -> Response:
-        account = await account_in_path(request)
-        refuse_async(request)
-        given = await parameters.json_object(request)
-        _same_account(given, account.id)
-        name = parameters.optional_text(given, "name")
-        parent = parameters.optional_text(given, "parent_id")
-        if name is None and parent is None:
-            raise invalid("name, parent_id", "one of them is needed")
-        view = await operations(request).move(
-            ref(account),
-            request.path_params["id"],
-            kind,
-            parent_id=parent,
-            name=None if name is None else parameters.checked_name(name),
-        )
-        return resources.send(resources.entry(request, account, view))
-
-    return move
-
-
-def _copy(kind: str) -> Any:
-    async def copy(request: Request) -> Response:
-        account = await account_in_path(request)
-        refuse_async(request)
-        given = await parameters.json_object(request)
-        _same_account(given, account.id)
-        name = parameters.optional_text(given, "name")
-        view = await operations(request).copy(
-            ref(account),
-            request.path_params["id"],
-            kind,
-            parent_id=parameters.text(given, "parent_id"),
-            name=None if name is None else parameters.checked_name(name),
-        )
-        return resources.send(resources.entry(request, account, view), 201)
-
-    return copy
-
-
-def _delete(kind: str) -> Any:
-    async def delete(request: Request) -> Response:
-        account = await account_in_path(request)
-        refuse_async(request)
-        recursive = parameters.flag(request, "recursive") or False
-        await operations(request).delete(ref(account), request.path_params["id"], kind, recursive=recursive)
-        return Response(status_code=204)
-
-    return delete
-
-
-async def search(request: Request) -> Response:
-    """Entries by name, where the connector can."""
-    account = await account_in_path(request)
-    query = request.query_params.get("q", "")
+async def search(call: Call) -> Response:
+    """Entries by name, where the connector can; of several accounts one after the other."""
+    accounts = await call.stores()
+    query = call.query_params.get("q", "")
     if not query:
         raise invalid("q", "must not be empty")
-    page = await operations(request).search(
-        ref(account), query, request.query_params.get("page"), parameters.page_size(request, 100)
+
+    async def pages(account: Account, cursor: str | None, limit: int) -> PageView:
+        return await call.parts.operations.search(ref(account), query, cursor, limit)
+
+    return await _merged(call, accounts, parameters.page_size(call, 100), pages)
+
+
+async def _merged(
+    call: Call,
+    accounts: list[Account],
+    size: int,
+    pages: Callable[[Account, str | None, int], Awaitable[PageView]],
+) -> Response:
+    """At most `size` entries from where `page` says on; goes to the next account when one has no more."""
+    number, cursor = parameters.page_place(call)
+    objects: list[dict[str, Any]] = []
+    while number < len(accounts) and len(objects) < size:
+        account = accounts[number]
+        page = await pages(account, cursor, size - len(objects))
+        objects += resources.entries(call, account, page.entries)
+        cursor = page.next_cursor
+        if cursor is None:
+            number += 1
+        elif not page.entries:
+            break  # a store may give an empty page and go on: the client comes back, nothing spins here
+    following = parameters.place_text(number, cursor) if number < len(accounts) else None
+    return resources.listing(objects, "storage", page=_as_given(call), next_page=following)
+
+
+def _as_given(call: Call) -> int | str:
+    given = call.query_params.get("page", "1")
+    return 1 if given in ("", "1") else given
+
+
+async def make_folder(call: Call) -> Response:
+    """A folder; the one that is there, unless `conflict_if_exists=true`."""
+    account = await call.store()
+    conflict = Conflict.ERROR if parameters.flag(call, "conflict_if_exists") else Conflict.RENAME
+    given = await json_object(call)
+    made, created = await call.parts.operations.mkdir(
+        ref(account), parameters.entry_id(given, "parent_id"), parameters.name(given), conflict=conflict
     )
-    objects = [resources.entry(request, account, view) for view in page.entries]
-    following = {} if page.next_cursor is None else {"next_page": page.next_cursor}
-    return resources.listing(objects, "storage", page=request.query_params.get("page", 1), **following)
+    return resources.send(resources.entry(call, account, made), 201 if created else 200)
+
+
+def move(kind: str) -> View:
+    """The view that renames, moves, or both."""
+
+    async def view(call: Call) -> Response:
+        account = await call.store()
+        given = await json_object(call)
+        _same_account(given, account.id)
+        name = parameters.optional_name(given)
+        parent = parameters.optional_entry_id(given, "parent_id")
+        if name is None and parent is None:
+            raise invalid("name, parent_id", "one of them is needed")
+        moved = await call.parts.operations.move(
+            ref(account), call.entry_id, kind, parent_id=parent, name=name
+        )
+        return resources.send(resources.entry(call, account, moved))
+
+    return view
+
+
+def copy(kind: str) -> View:
+    """The view that copies within the account."""
+
+    async def view(call: Call) -> Response:
+        account = await call.store()
+        given = await json_object(call)
+        _same_account(given, account.id)
+        copied = await call.parts.operations.copy(
+            ref(account),
+            call.entry_id,
+            kind,
+            parent_id=parameters.entry_id(given, "parent_id"),
+            name=parameters.optional_name(given),
+        )
+        return resources.send(resources.entry(call, account, copied), 201)
+
+    return view
+
+
+def delete(kind: str) -> View:
+    """The view that removes; `permanent` changes nothing on stores without a bin, but must be a boolean."""
+
+    async def view(call: Call) -> Response:
+        account = await call.store()
+        parameters.flag(call, "permanent")
+        recursive = parameters.flag(call, "recursive") or False
+        await call.parts.operations.delete(ref(account), call.entry_id, kind, recursive=recursive)
+        return Response(status_code=204)
+
+    return view
 
 
 def _same_account(given: dict[str, Any], account_id: int) -> None:
     other = given.get("account")
-    if other is not None and str(other) not in (str(account_id), "me"):
-        raise ApiError(501, "not_implemented", "moving and copying to another account is not implemented yet")
+    if other is None or other in (account_id, str(account_id), "me"):
+        return
+    if isinstance(other, bool) or not isinstance(other, int | str):
+        raise invalid("account", "must be an account's id")
+    raise not_implemented("moving or copying to another account")
 
 
 _STORAGE = "/v1/accounts/{accounts}/storage"
 ROUTES = [
-    Route(f"{_STORAGE}/search", search, methods=["GET"]),
-    Route(f"{_STORAGE}/folders", make_folder, methods=["POST"]),
-    Route(f"{_STORAGE}/folders/{{id}}/contents", contents, methods=["GET"]),
-    *(
-        route
-        for kind in ("file", "folder")
-        for route in (
-            Route(f"{_STORAGE}/{kind}s/{{id}}", _show(kind), methods=["GET"]),
-            Route(f"{_STORAGE}/{kind}s/{{id}}", _move(kind), methods=["PATCH"]),
-            Route(f"{_STORAGE}/{kind}s/{{id}}", _delete(kind), methods=["DELETE"]),
-            Route(f"{_STORAGE}/{kind}s/{{id}}/copy", _copy(kind), methods=["POST"]),
-        )
-    ),
+    resource(f"{_STORAGE}/folders/{{id}}/contents", GET=contents),
+    resource(f"{_STORAGE}/folders/{{id}}", GET=show("folder"), PATCH=move("folder"), DELETE=delete("folder")),
+    resource(f"{_STORAGE}/folders/{{id}}/copy", POST=copy("folder")),
+    resource(f"{_STORAGE}/files/{{id}}/copy", POST=copy("file")),
+    resource(f"{_STORAGE}/folders", POST=make_folder),
+    resource(f"{_STORAGE}/search", GET=search),
 ]

@@ -1,0 +1,52 @@
+"""A small memory for look-ups: each answer is kept for a moment, and asked for once at a time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Hashable
+
+
+class _Kept[V]:
+    """One answer, when it ends, and who is asking for the next one."""
+
+    __slots__ = ("lock", "until", "value")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.until = float("-inf")
+        self.value: V | None = None
+
+
+class Remembered[K: Hashable, V]:
+    """Answers by key, None included, for `ttl` seconds from the moment each was asked for.
+
+    Args:
+        ttl: seconds; what changed in the database is seen after that long at the latest.
+        most: keys; when there would be more, all are forgotten, which costs one query each.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, ttl: float, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ttl = ttl
+        self._most = most
+        self._clock = clock
+        self._kept: dict[K, _Kept[V]] = {}
+
+    async def find(self, key: K, ask: Callable[[], Awaitable[V | None]]) -> V | None:
+        """What `ask` says, or said a moment ago. Who comes while it is being asked waits for it."""
+        kept = self._kept.get(key)
+        if kept is None:
+            if len(self._kept) >= self._most:
+                self._kept.clear()
+            kept = self._kept[key] = _Kept()
+        elif kept.until > self._clock():
+            return kept.value
+        async with kept.lock:
+            asked = self._clock()
+            if kept.until <= asked:
+                kept.value = await ask()
+                kept.until = asked + self._ttl
+            return kept.value
+
+    def forget(self) -> None:
+        """Drops every answer: something changed in this process."""
+        self._kept.clear()

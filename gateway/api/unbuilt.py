@@ -1,0 +1,43 @@
+"""What the original had and this gateway has not, or not yet: 501 that says which, for whoever may ask."""
+
+from starlette.responses import Response
+
+from gateway.api.call import Call, View, not_implemented, resource
+
+_EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_ACCOUNT = "/v1/accounts/{accounts}"
+_STORAGE = f"{_ACCOUNT}/storage"
+
+# path below an account: what is missing
+TABLE = {
+    f"{_STORAGE}/links": "links",
+    f"{_STORAGE}/links/{{rest:path}}": "links",
+    f"{_STORAGE}/multipart": "multipart uploads",
+    f"{_STORAGE}/multipart/{{rest:path}}": "multipart uploads",
+    f"{_STORAGE}/recent": "recent files",
+    f"{_STORAGE}/files/upload_url": "upload URLs",
+    f"{_STORAGE}/files/{{id}}/thumbnail": "thumbnails",
+    f"{_STORAGE}/files/{{id}}/permissions": "permissions",
+    f"{_STORAGE}/folders/{{id}}/permissions": "permissions",
+    f"{_STORAGE}/files/{{id}}/properties": "properties",
+    f"{_ACCOUNT}/events": "events",
+    f"{_ACCOUNT}/events/{{rest:path}}": "events",
+    f"{_ACCOUNT}/subscriptions/{{rest:path}}": "subscriptions",
+    f"{_ACCOUNT}/raw": "the pass-through API",
+    f"{_ACCOUNT}/tasks": "listing tasks",
+    f"{_ACCOUNT}/team/{{rest:path}}": "the Team API",
+    f"{_ACCOUNT}/cal/{{rest:path}}": "the Calendar API",
+    f"{_ACCOUNT}/crm/{{rest:path}}": "the CRM API",
+    f"{_ACCOUNT}/chat/{{rest:path}}": "the Chat API",
+}
+
+
+def _view(what: str) -> View:
+    async def view(call: Call) -> Response:
+        await call.accounts()
+        raise not_implemented(what)
+
+    return view
+
+
+ROUTES = [resource(path, **dict.fromkeys(_EVERY, _view(what))) for path, what in TABLE.items()]
