@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.exceptions import ConnectionClosed
@@ -305,8 +305,7 @@ class RelayEnd(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  streams on both sides
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop\'s own do not inherit from it
 
     def data_received(self, data: bytes) -> None:
         """Across."""

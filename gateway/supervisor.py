@@ -71,7 +71,7 @@ class Supervisor:
     async def _until_worker_answers(self) -> None:
         operations = Operations(self._settings.worker_socket)
         try:
-            while not self._stopping.is_set() and not await operations.ready():
+            while not self._stopping.is_set() and not await operations.ready():  # noqa: ASYNC110  another process
                 await asyncio.sleep(0.05)
         finally:
             await operations.aclose()

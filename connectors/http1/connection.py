@@ -6,6 +6,7 @@ The buffer between the socket and the reader is bounded: above `_HIGH` bytes the
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from typing import cast
 
 import h11
 
@@ -51,8 +52,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  connect() promises a stream
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop\'s own do not inherit from it
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wakes whoever waits."""

@@ -1,7 +1,7 @@
 """The api's and the command line's way to a worker: each operation is one request on its Unix socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ class Operations:
         opened = await self._call("unseal", context=[table, row, column], sealed=sealed.hex())
         return bytes.fromhex(opened["plain"])
 
-    async def tunnels(self) -> "list[TunnelView]":
+    async def tunnels(self) -> Sequence[TunnelView]:
         """Every agent that this worker's hub knows of now."""
         return [TunnelView(**tunnel) for tunnel in (await self._call("tunnels"))["tunnels"]]
 

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from connectors.interface import BadAnswer, StoreError, TimedOut, Unavailable, UntrustedHost
 
@@ -135,10 +135,9 @@ class RelayEnd(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport; waits with reading unless the peer is there."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # both loops' stream transports are
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop\'s own do not inherit from it
         if self.peer is None:
-            transport.pause_reading()
+            self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         """Bytes go to the other end as they are."""

@@ -49,7 +49,7 @@ class ClientGone(Exception):
 
 
 class Worker:
-    """Answers operations. `private` opens secrets; `resume_within` bounds how long a broken read is retried."""
+    """Answers operations. `resume_within`: seconds for which a broken read is tried again."""
 
     def __init__(
         self, accounts: Accounts, hub: "Hub", private: list[unseal.UnsealingKey], *, resume_within: float
@@ -75,7 +75,7 @@ class Worker:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One operation. What breaks after the head was sent ends the connection, so that it can't look whole."""
+        """One operation. What breaks behind the head ends the connection: it must not look whole."""
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
@@ -133,7 +133,7 @@ class Worker:
             return {"entry": view(account, there).to_json(), "created": False}
 
     async def _move(self, arguments: Arguments) -> Any:
-        account, connector = await self._with(arguments, CanMove, "move or rename")
+        account, connector = await self._with(arguments, CanMove, "move or rename")  # type: ignore[type-abstract]  # a protocol
         raw_id, kind = account.ids.read(arguments["id"], arguments["kind"])
         entry = await _expect(account, raw_id, kind)
         if entry.parent is None:
@@ -178,7 +178,7 @@ class Worker:
         return {}
 
     async def _search(self, arguments: Arguments) -> Any:
-        account, connector = await self._with(arguments, CanSearch, "search")
+        account, connector = await self._with(arguments, CanSearch, "search")  # type: ignore[type-abstract]  # a protocol
         page = await connector.search(arguments["query"], arguments["cursor"], arguments["limit"])
         entries = [view(account, entry).to_json() for entry in page.entries]
         return {"entries": entries, "next_cursor": page.next_cursor}

@@ -1,9 +1,11 @@
 """The worker process, as a parts list: state, private key, hub, open accounts, two sockets."""
 
 import asyncio
+import json
 import logging
 import socket
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +34,7 @@ _IDS_CONTEXT = envelope.Context("settings", "ids", "sealed")
 
 
 class LargeBuffers(HttpToolsProtocol):
-    """uvicorn's protocol with socket buffers of 2 MiB: half the CPU a byte on this hop (measured, DESIGN 3)."""
+    """uvicorn's protocol with socket buffers of 2 MiB: half the CPU a byte on this hop (DESIGN 3)."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrower type
         """Widens the buffers, then goes on as usual."""
@@ -57,6 +59,8 @@ async def run(settings: Settings) -> None:
             _load_hub_key(settings.keys / "hub.key"),
             find_agent=lambda agent: _find_agent(database, agent),
             network_of=lambda agent: _network_of(database, agent),
+            on_seen=lambda agent, policy: _saw_agent(database, agent, policy),
+            network_name=lambda network: _network_name(database, network),
             linger=settings.session_linger,
             ping_deadline=settings.ping_deadline,
         )
@@ -93,7 +97,7 @@ async def _serve(settings: Settings, worker: Worker, hub: Hub, accounts: Account
         timeout_graceful_shutdown=int(settings.drain_timeout),
     )
     server = uvicorn.Server(config)
-    websocket = {
+    websocket: dict[str, Any] = {  # Any: three of websockets' own types
         "subprotocols": ["isthmus.tunnel.1"],
         "compression": None,
         "max_size": 2 * 1024 * 1024,
@@ -145,6 +149,17 @@ async def _network_of(database: Database, agent_id: int) -> int | None:
     async with database.session() as session:
         agent = await networks.agent(session, agent_id)
     return None if agent is None else agent.network_id
+
+
+async def _network_name(database: Database, network_id: int) -> str | None:
+    async with database.session() as session:
+        network = await networks.fetch(session, network_id)
+    return None if network is None else network.name
+
+
+async def _saw_agent(database: Database, agent_id: int, policy: list[str]) -> None:
+    async with database.session() as session:
+        await networks.saw_agent(session, agent_id, json.dumps(policy), datetime.now(UTC))
 
 
 def main(settings: Settings) -> None:

@@ -60,7 +60,7 @@ def _length(entry: Entry, first: int, last: int | None) -> int | None:
 async def _resumed(
     connector: Connector, content: Content, first: int, length: int | None, resume_within: float
 ) -> AsyncIterator[bytes]:
-    """The content's bytes; after a break the same version, reopened at the offset, for `resume_within` seconds.
+    """The content's bytes; after a break the same version again, reopened at the offset.
 
     Raises PreconditionFailed when the file changed meanwhile: two versions are never mixed.
     """
@@ -109,7 +109,8 @@ async def _reopened(
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    for chunk in ():
+    nothing: tuple[bytes, ...] = ()
+    for chunk in nothing:
         yield chunk
 
 

@@ -124,10 +124,11 @@ class Collect(asyncio.Protocol):
 @asynccontextmanager
 async def echo() -> AsyncIterator[int]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(2**18):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
+        with suppress(ConnectionError):
+            while data := await reader.read(2**18):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:

@@ -6,9 +6,19 @@ import signal
 import time
 
 import pytest
-from conftest import NETWORK, Collect, Gateway, Link, MakeAgent, echo, elapsed, send, until
 
 from connectors.interface import NetworkUnavailable, Unavailable
+from tests.gateway.tunnel.tunnels import (
+    NETWORK,
+    Collect,
+    Gateway,
+    Link,
+    MakeAgent,
+    echo,
+    elapsed,
+    send,
+    until,
+)
 
 MIB = 1024 * 1024
 

@@ -1,0 +1,217 @@
+"""The whole product as its users run it: processes, a real SSH server, an agent, the published client."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kloudless
+import pytest
+
+from tests.servers.sshd import Sshd, free_port, sshd, wait_for_port
+
+pytestmark = [pytest.mark.journey, pytest.mark.server]
+ISTHMUS = [sys.executable, "-m", "gateway.cli.main"]
+AGENT = [sys.executable, "-c", "from connect_agent.cli import main; main()"]
+NAMES = ["plain.txt", "Ünï cödé.txt", "100% + 'quotes' \"double\".txt", ".hidden", "n" * 251 + ".txt"]
+
+
+class Gateway:
+    def __init__(self, folder: Path, server: Sshd) -> None:
+        self.folder, self.server = folder, server
+        self.data = folder / "data"
+        self.port = free_port()
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def isthmus(self, *words: str) -> Any:
+        done = subprocess.run(
+            [*ISTHMUS, *words, "--data", str(self.data), "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def agent(self, *words: str) -> str:
+        done = subprocess.run([*AGENT, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"log{len(self.processes)}").open("wb")
+        started = subprocess.Popen(command, stdout=log, stderr=log)
+        log.close()
+        self.processes.append(started)
+        return started
+
+    def set_up(self) -> None:
+        self.isthmus("init")
+        self.isthmus("developer", "create", "dev@example.com")
+        self.app = self.isthmus("app", "create", "demo", "--developer", "dev@example.com")
+        self.isthmus("network", "create", "office")
+        self.start(*ISTHMUS, "serve", "--data", str(self.data), "--port", str(self.port))
+        wait_for_port(self.port)
+        url = f"http://127.0.0.1:{self.port}"
+        token = self.isthmus("network", "invite", "office", "--url", url)["token"]
+        config = str(self.folder / "agent.toml")
+        allow = f"127.0.0.1:{self.server.port}"
+        self.agent("join", token, "--config", config, "--allow", allow)
+        self.running_agent = self.start(*AGENT, "run", "--config", config)
+        self.until(lambda: self.isthmus("network", "status")["networks"][0]["agents"][0]["connected"])
+        key = self.folder / "key"
+        key.write_text(self.server.private_key)
+        self.account = self.isthmus(
+            "account", "add", "sftp", "--app", self.app["id"], "--network", "office",
+            "--set", "host=127.0.0.1", "--set", f"port={self.server.port}",
+            "--set", f"username={self.server.user}", "--set", f"private_key=@{key}",
+            "--set", f"root={self.server.data}",
+        )  # fmt: skip
+
+    def until(self, holds: Any, within: float = 20.0) -> None:
+        deadline = time.monotonic() + within
+        while not holds():
+            assert time.monotonic() < deadline, "it did not come true in time"
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+        for process in reversed(self.processes):
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def call(self, method: str, path: str, token: str | None = None, **headers: str) -> tuple[int, Any]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1{path}", method=method)
+        request.add_header("Authorization", f"Bearer {token or self.account['access_token']}")
+        for name, value in headers.items():
+            request.add_header(name.replace("_", "-"), value)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("first-light")
+    with sshd(folder / "ssh") as server:
+        made = Gateway(folder, server)
+        try:
+            made.set_up()
+            yield made
+        finally:
+            made.stop()
+
+
+@pytest.fixture
+def account(gateway: Gateway) -> Any:
+    kloudless.configuration["base_url"] = f"http://127.0.0.1:{gateway.port}"
+    return kloudless.Account(token=gateway.account["access_token"])
+
+
+def test_the_account_was_reached_when_it_was_added(gateway: Gateway) -> None:
+    assert gateway.account["checked"] == "ok"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_goes_up_and_comes_down_exactly(gateway: Gateway, account: Any, name: str) -> None:
+    content = os.urandom(3_000_001)
+    made = account.post(
+        "storage/files",
+        data=io.BytesIO(content),
+        headers={"X-Kloudless-Metadata": json.dumps({"name": name, "parent_id": "root"})},
+    )
+    assert made.data["name"] == name
+    assert (gateway.server.data / name).read_bytes() == content
+    status, body = gateway.call("GET", f"/accounts/me/storage/files/{made.data['id']}/contents")
+    assert (status, hashlib.sha256(body).digest()) == (200, hashlib.sha256(content).digest())
+    status, body = gateway.call(
+        "GET", f"/accounts/me/storage/files/{made.data['id']}/contents", Range="bytes=1000-2999"
+    )
+    assert (status, body) == (206, content[1000:3000])
+
+
+def test_no_temporary_name_is_left_on_the_store(gateway: Gateway) -> None:
+    assert not [p for p in gateway.server.data.iterdir() if p.name.startswith(".isthmus-")]
+
+
+def test_a_download_survives_a_killed_agent_process(gateway: Gateway) -> None:
+    content = os.urandom(1024) * 1024 * 64
+    (gateway.server.data / "big.bin").write_bytes(content)
+    _, listed = gateway.call("GET", "/accounts/me/storage/folders/root/contents")
+    entry = next(e for e in json.loads(listed)["objects"] if e["name"] == "big.bin")
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{gateway.port}/v1/accounts/me/storage/files/{entry['id']}/contents",
+        headers={"Authorization": f"Bearer {gateway.account['access_token']}"},
+    )
+    with urllib.request.urlopen(request, timeout=90) as answer:
+        received = [answer.read(1_000_000)]
+        gateway.running_agent.kill()
+        gateway.running_agent.wait()
+        gateway.running_agent = gateway.start(*AGENT, "run", "--config", str(gateway.folder / "agent.toml"))
+        received.append(answer.read())
+    assert hashlib.sha256(b"".join(received)).digest() == hashlib.sha256(content).digest()
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/accounts/me/storage/folders/root/contents?page_size=0", "page_size"),
+        ("/accounts/me/storage/folders/root/contents?page_size=1000000", "page_size"),
+        ("/accounts?page=x", "page"),
+    ],
+)
+def test_bad_input_is_a_400_that_names_the_field(gateway: Gateway, path: str, field: str) -> None:
+    status, error = gateway.call("GET", path)
+    if path.startswith("/accounts?"):
+        assert status in (200, 400)
+    else:
+        assert status == 400
+        assert field in error["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/accounts/999999", "/accounts/me/storage/files/bm90LWFuLWlk", "/accounts/-1"]
+)
+def test_what_is_not_yours_is_a_404(gateway: Gateway, path: str) -> None:
+    status, error = gateway.call("GET", path)
+    assert status == 404
+    assert error["error_code"] == "not_found"
+
+
+def test_a_wrong_token_is_a_401(gateway: Gateway) -> None:
+    status, error = gateway.call("GET", "/accounts", token="nonsense")
+    assert (status, error["status_code"]) == (401, 401)
+
+
+def test_the_allow_list_says_no_without_an_address(gateway: Gateway) -> None:
+    other = gateway.isthmus(
+        "account", "add", "sftp", "--app", gateway.app["id"], "--network", "office",
+        "--set", "host=127.0.0.1", "--set", "port=1", "--set", "username=x", "--set", "password=secret-word",
+    )  # fmt: skip
+    assert "allow-list" in other["checked"]
+    status, error = gateway.call("GET", "/accounts/me/storage/folders/root", token=other["access_token"])
+    assert status in (403, 502)
+    assert "127.0.0.1" not in json.dumps(error)
+    assert "secret-word" not in json.dumps(error)
+
+
+def test_logs_and_database_have_no_secret(gateway: Gateway) -> None:
+    secrets = [gateway.account["access_token"], gateway.app["api_key"], gateway.server.private_key[60:120]]
+    for file in [*gateway.data.rglob("*.db*"), *gateway.folder.glob("log*")]:
+        text = file.read_bytes()
+        assert not [s for s in secrets if s.encode() in text], file.name

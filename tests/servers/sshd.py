@@ -1,0 +1,64 @@
+"""A real OpenSSH server on a temporary folder and a free port."""
+
+import getpass
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Sshd:
+    port: int
+    user: str
+    private_key: str
+    data: Path
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def sshd(folder: Path) -> Iterator[Sshd]:
+    data = folder / "data"
+    data.mkdir(parents=True)
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    for name in ("hk", "ck"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    (folder / "ak").write_bytes((folder / "ck.pub").read_bytes())
+    port = free_port()
+    (folder / "conf").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/hk\nPidFile {folder}/pid\n"
+        f"AuthorizedKeysFile {folder}/ak\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+        "KbdInteractiveAuthentication no\nMaxStartups 200:30:400\nSubsystem sftp internal-sftp\n"
+    )
+    server = subprocess.Popen(
+        ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "conf")],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_port(port)
+        yield Sshd(port, getpass.getuser(), (folder / "ck").read_text(), data)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def wait_for_port(port: int, within: float = 15.0) -> None:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on port {port} after {within} s")
