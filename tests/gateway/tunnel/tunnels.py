@@ -1,4 +1,4 @@
-"""A hub with a websockets server, agents as processes, an echoing store, a link and a proxy that can fail."""
+"""A hub with a websockets server, agents as processes, a store that echoes, a link and a proxy."""
 
 import asyncio
 import contextlib
