@@ -106,6 +106,7 @@ class Download(Response):
                 sent += len(piece)
                 async with asyncio.timeout(self._idle_timeout):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await asyncio.sleep(0)  # neither end has to wait when both are fast: let the others run
             if reading.length is not None and sent != reading.length:
                 _log.error("a download has another length than was declared", extra={"sent": sent})
                 return

@@ -28,6 +28,7 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.access_log = False  # its lines hold the query; ours are in `middleware`
         self._in_head = True
         self._head_size = 0
         self._fields = 0
