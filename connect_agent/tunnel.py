@@ -239,6 +239,13 @@ class TunnelTransport(asyncio.Transport):
 
     # what the carrier calls
 
+    def begin(self) -> None:
+        """The stream is open: the protocol is told, and gets what came meanwhile unless it pauses."""
+        self._reading = True
+        self._protocol.connection_made(self)
+        if self._reading:
+            asyncio.get_running_loop().call_soon(self._release)
+
     def arrived(self, data: bytes) -> None:
         """Bytes from the peer."""
         if self._reading and not self._held:
@@ -454,8 +461,7 @@ class Carrier:
             raise
         finally:
             self._opening.pop(number, None)
-        protocol.connection_made(transport)
-        transport.resume_reading()
+        transport.begin()
         return transport, protocol
 
     def consumed(self, number: int, size: int) -> None:

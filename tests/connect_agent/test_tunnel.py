@@ -89,6 +89,9 @@ async def pair() -> AsyncIterator[Pair]:
         await made.up.wait()
         yield made
         connected.cancel()
+        await made.hub.aclose()
+        await made.agent.aclose()
+        await asyncio.sleep(0)
 
 
 class Collect(asyncio.Protocol):
