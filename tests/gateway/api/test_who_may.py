@@ -75,7 +75,7 @@ def test_several_tokens_and_several_accounts(
     both = f"{mine.account_id},{second.account_id}"
     url = gateway.storage(both, "folders/root/contents")
     for headers in (mine.key, {"Authorization": f"Bearer {mine.token},{second.token}"}):
-        names: list[str] = []
+        names: list[tuple[int, str]] = []
         page: Any = 1
         while page is not None:
             found = http.get(url, params={"page_size": "2", "page": page}, headers=headers).json()
