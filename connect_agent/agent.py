@@ -90,7 +90,7 @@ def enrol(token: JoinToken, public_key: bytes, name: str, way: Way) -> Joined:
             int(answer["agent_id"]),
             str(answer["network"]),
             from_base64(answer["hub_public_key"]),
-            tuple(_hub_url(token.gateway, str(url)) for url in answer["connect"]),
+            tuple(_hub_url(token.gateway, str(url)) for url in answer.get("connect", ["/connect"])),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JoinError(f"{token.gateway} did not answer like an Isthmus gateway (HTTP {code})") from error

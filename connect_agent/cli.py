@@ -14,7 +14,7 @@ import typer
 
 from connect_agent import agent, doctor
 from connect_agent.identity import Identity, IdentityError, JoinToken, to_base64
-from connect_agent.policy import Policy, PolicyError, literal_address
+from connect_agent.policy import Policy, PolicyError
 from connect_agent.settings import DEFAULT_PATH, Settings, SettingsError, choose_proxy, tls_context
 
 app = typer.Typer(
@@ -193,7 +193,7 @@ def explain(
     """Says what the allow-list decides about a host and port, and why."""
     settings = _load(config)
     host, colon, port = target.rpartition(":")
-    bare_ipv6 = ":" in host and not host.startswith("[") and literal_address(host) is None
+    bare_ipv6 = ":" in host and not host.startswith("[")
     if not colon or not host or bare_ipv6 or not (port.isascii() and port.isdigit() and len(port) < 6):
         _fail(f"{target!r}: write HOST:PORT, such as files.corp.example:445, or [ADDRESS]:PORT for IPv6")
     found = asyncio.run(doctor.explain(settings, host, int(port)))

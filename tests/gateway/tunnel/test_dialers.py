@@ -173,7 +173,8 @@ def test_tls_in_a_tunnel_on_uvloop(tmp_path: Path) -> None:
             transport.write(b"x" * MIB)
             await until(lambda: protocol.size == MIB)
             transport.close()
-            await protocol.lost
+            async with asyncio.timeout(10):
+                await protocol.lost
             with pytest.raises(UntrustedHost):
                 await dialer.connect(Collect, "127.0.0.1", port, tls=made.client)
             with pytest.raises(StoreError):
