@@ -47,6 +47,9 @@ class Remembered[K: Hashable, V]:
                 kept.until = asked + self._ttl
             return kept.value
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def forget(self) -> None:
         """Drops every answer: something changed in this process."""
         self._kept.clear()

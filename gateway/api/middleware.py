@@ -13,6 +13,7 @@ from gateway.api import errors
 
 _log = logging.getLogger("access")
 _GOOD_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+_ACCOUNTS = re.compile(r"me|[0-9]{1,10}(,[0-9]{1,10})*")
 _CORS = [
     (b"access-control-allow-origin", b"*"),
     (
@@ -158,9 +159,15 @@ def _write(scope: Scope, sent: Sent, seconds: float) -> None:
         extra={
             "method": scope["method"],
             "route": getattr(endpoint, "path", None),
-            "account": scope.get("path_params", {}).get("accounts"),
+            "account": _account(scope),
             "status": sent.status,
             "ms": round(seconds * 1000, 1),
             "client_gone": sent.gone or not sent.whole,
         },
     )
+
+
+def _account(scope: Scope) -> str | None:
+    """The account in the path, when it looks like one: whatever else stands there may be a secret."""
+    given: str = scope.get("path_params", {}).get("accounts", "")
+    return given if _ACCOUNTS.fullmatch(given) else None
