@@ -3,9 +3,11 @@
 import asyncio
 import email.utils
 import json
+import os
 import socket
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -17,6 +19,7 @@ from urllib.parse import urlsplit
 
 from connect_agent.identity import Identity, IdentityError, fingerprint
 from connect_agent.policy import Address, literal_address
+from connect_agent.protocol import SUBPROTOCOL
 from connect_agent.settings import Proxy, Settings, SettingsError
 
 _TIMEOUT = 10.0
@@ -301,34 +304,35 @@ async def _tls(
 async def _http(
     findings: list[Finding], reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, host: str
 ) -> None:
-    """One plain request: a hub answers with 426; what counts is that HTTP comes back, and its date."""
+    """Asks for a websocket, as the agent would; what comes back tells latency and the gateway's clock too."""
     started = time.monotonic()
+    wanted = (
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"
+        f"Sec-WebSocket-Key: {b64encode(os.urandom(16)).decode()}\r\n\r\n"
+    )
     try:
         async with asyncio.timeout(_TIMEOUT):
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            writer.write(wanted.encode())
             answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        findings.append(
-            Finding(
-                "http", Level.BAD, "no HTTP answer", "something between here and the gateway cuts the line"
-            )
-        )
+        advice = "something between here and the gateway cuts the line"
+        findings.append(Finding("websocket", Level.BAD, "no HTTP answer", advice))
         return
     took = time.monotonic() - started
     line = answer.partition("\r\n")[0]
-    code = line.split()[1] if len(line.split()) > 1 else ""
-    if code in {"404", "502", "503"}:
-        advice = "let the reverse proxy in front pass /connect, with websocket upgrades, to the gateway"
-        findings.append(Finding("http", Level.BAD, f"the gateway answers '{line}'", advice))
+    if line.split()[1:2] == ["101"]:
+        findings.append(Finding("websocket", Level.GOOD, "the gateway takes websockets"))
     else:
-        findings.append(Finding("http", Level.GOOD, "the gateway answers"))
-    level = Level.GOOD if took < 1 else Level.WARNING
+        advice = "let the reverse proxy in front pass /connect, with websocket upgrades, to the gateway"
+        findings.append(Finding("websocket", Level.BAD, f"the gateway answers '{line}'", advice))
+    slow = took > 1
     findings.append(
         Finding(
             "latency",
-            level,
+            Level.WARNING if slow else Level.GOOD,
             f"{took * 1000:.0f} ms for one round trip",
-            "" if level is Level.GOOD else "look for a slow proxy or a saturated line",
+            "look for a slow proxy or a saturated line" if slow else "",
         )
     )
     dates = [v.strip() for k, _, v in (h.partition(":") for h in answer.split("\r\n")) if k.lower() == "date"]
