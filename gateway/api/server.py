@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-import socket
 from typing import Any, Final
 
 import uvicorn
@@ -16,8 +15,7 @@ from gateway.settings import Settings
 
 LARGEST_HEAD: Final = 64 * 1024
 HEAD_TIMEOUT: Final = 30.0
-_SOCKET_BUFFER = 1024 * 1024
-_WRITE_BUFFER = 1024 * 1024
+_WRITE_BUFFER = 64 * 1024
 
 
 class Protocol(HttpToolsProtocol):
@@ -36,9 +34,7 @@ class Protocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrower type
-        """Widens the buffers and starts the clock."""
-        if (sock := transport.get_extra_info("socket")) is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        """Bounds what a slow client makes us hold, and starts the clock."""
         transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         super().connection_made(transport)
         self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)

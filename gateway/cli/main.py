@@ -3,7 +3,7 @@
 import typer
 
 from gateway import settings as gateway_settings
-from gateway.cli import account, config, network, people, setup
+from gateway.cli import account, config, demo, network, people, setup
 
 app = typer.Typer(
     help="One HTTP API over every file store, including the ones behind a firewall.",
@@ -12,6 +12,7 @@ app = typer.Typer(
 )
 app.command("init")(setup.init)
 app.command("serve")(setup.serve)
+app.command("demo")(demo.demo)
 app.add_typer(setup.db, name="db")
 app.add_typer(setup.keys, name="keys")
 app.add_typer(people.developer, name="developer")

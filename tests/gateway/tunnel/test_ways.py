@@ -20,7 +20,7 @@ async def test_out_through_a_proxy_with_a_password(gateway: Gateway, make_agent:
     async with ConnectProxy("user:p@ss").listening() as proxy:
         url = f"ws://gateway.test:{gateway.port}/connect"
         agent = await make_agent(connect=(url,), proxy=f"http://user:p%40ss@127.0.0.1:{proxy.port}")
-        await until(lambda: gateway.connected() == 1)
+        await agent.knows_it_is_connected()
         assert proxy.served == [f"gateway.test:{gateway.port}"]
         code, out, _ = await agent.command("doctor", "--json")
         found = findings(out)

@@ -150,6 +150,12 @@ class AgentProcess:
         found: dict[str, Any] = json.loads(out)
         return found
 
+    async def knows_it_is_connected(self) -> None:
+        """Waits until the agent itself says so: the hub knows a moment before it."""
+        async with asyncio.timeout(10):
+            while not (await self.status())["connected"]:
+                await asyncio.sleep(0.05)
+
     def said(self, text: str) -> bool:
         return text in self.log.read_text()
 
