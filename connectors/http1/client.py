@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
-from connectors.http1.connection import Body, Connection, Headers
+from connectors.http1.connection import Body, BodyFailed, Connection, Headers
 from connectors.http1.errors import store_errors
-from connectors.interface import BadAnswer, Unavailable
+from connectors.interface import BadAnswer, Throttled, Unavailable
 
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
 
@@ -97,15 +97,17 @@ class Client:
         Args:
             method: as it is sent.
             target: path and query, percent-encoded.
-            headers: without Host and the body's framing.
+            headers: without Host and the body's framing. With `expect: 100-continue` pieces are sent only
+                once the server asks for them, or says nothing for two seconds.
             body: bytes, or pieces; None for no body.
             length: of the pieces, when known; else they are sent chunked.
 
         Raises:
-            Unavailable, TimedOut, BadAnswer, UntrustedHost; what `body` raises.
+            Unavailable, TimedOut, BadAnswer, UntrustedHost; Throttled (no connection became free); what
+            `body` raises.
         """
         framed = [(b"host", self._host), *headers]
-        await self._places.acquire()
+        await self._place()
         connection = None
         try:
             connection, fresh = await self._connection()
@@ -119,10 +121,12 @@ class Client:
                 connection = await self._open()
                 with store_errors():
                     await connection.send(method, target, framed, body, length)
-        except BaseException:
+        except BaseException as error:
             if connection is not None:
                 self._drop(connection)
             self._places.release()
+            if isinstance(error, BodyFailed) and error.__cause__ is not None:
+                raise error.__cause__ from None
             raise
         return Response(self, connection)
 
@@ -141,6 +145,13 @@ class Client:
             connection.abort()
         self._free.clear()
         self._busy.clear()
+
+    async def _place(self) -> None:
+        try:
+            async with asyncio.timeout(self._idle_timeout):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Throttled("too many transfers run on this account", retry_after=5) from None
 
     async def _connection(self) -> tuple[Connection, bool]:
         while self._free:

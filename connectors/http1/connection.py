@@ -5,7 +5,8 @@ The buffer between the socket and the reader is bounded: above `_HIGH` bytes the
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
 from typing import cast
 
 import h11
@@ -17,7 +18,12 @@ type Body = bytes | AsyncIterator[bytes] | None
 
 _HIGH = 512 * 1024
 _LARGEST_HEAD = 64 * 1024
+_CONTINUE_WITHIN = 2.0
 _NO_BODY = frozenset({204, 304})
+
+
+class BodyFailed(Exception):
+    """The source of a request's body broke, not the connection: its error is the cause."""
 
 
 class Connection(asyncio.Protocol):
@@ -36,11 +42,14 @@ class Connection(asyncio.Protocol):
         self._begin("")
 
     def _begin(self, method: str) -> None:
+        self._pieces.clear()  # of an answer that nobody read
+        self._buffered = 0
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
         self._method = method
         self.head: h11.Response | None = None
         self._left: int | None = None  # bytes of a raw body still to come; None: h11 frames the body
         self.complete = False
+        self._go_on = False
         self._failure: Exception | None = None
 
     @property
@@ -119,7 +128,7 @@ class Connection(asyncio.Protocol):
                 self.complete = True
                 return
             elif isinstance(event, h11.InformationalResponse):
-                continue
+                self._go_on = self._go_on or event.status_code == 100
             else:  # NEED_DATA, PAUSED, ConnectionClosed
                 return
 
@@ -170,21 +179,35 @@ class Connection(asyncio.Protocol):
             self._write([first, *self._framed(h11.EndOfMessage())])
         else:
             self._write([first])
+            if (b"expect", b"100-continue") in framed:
+                await self._wait_for_go()
             await self._send_body(body)
         while self.head is None:
             self._check()
             await self._wait()
 
+    async def _wait_for_go(self) -> None:
+        """Until the server wants the body, refuses it, or seems not to know of asking (RFC 9110, 10.1.1)."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CONTINUE_WITHIN):
+                while not self._go_on and self.head is None:
+                    self._check()
+                    await self._wait()
+        self.reusable = self.reusable and self.head is None
+
     async def _send_body(self, body: AsyncIterator[bytes]) -> None:
-        async for piece in body:
-            self._write(self._framed(h11.Data(data=piece)))
-            while not self._writable and self.head is None:
+        if self.head is not None:
+            return
+        async with aclosing(_marked(body)) as pieces:
+            async for piece in pieces:
+                self._write(self._framed(h11.Data(data=piece)))
+                while not self._writable and self.head is None:
+                    self._check()
+                    await self._wait()
+                if self.head is not None:  # an early answer: whatever it says, the rest is not wanted
+                    self.reusable = False
+                    return
                 self._check()
-                await self._wait()
-            if self.head is not None:  # an early answer: whatever it says, the rest is not wanted
-                self.reusable = False
-                return
-            self._check()
         self._write(self._framed(h11.EndOfMessage()))
 
     def _framed(self, event: h11.Data | h11.EndOfMessage) -> list[bytes]:
@@ -235,3 +258,11 @@ class Connection(asyncio.Protocol):
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+
+async def _marked(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    try:
+        async for piece in body:
+            yield piece
+    except Exception as error:
+        raise BodyFailed from error

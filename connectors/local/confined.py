@@ -24,8 +24,8 @@ from connectors.interface import (
     StoreError,
     Unavailable,
 )
+from connectors.interface.paths import TEMPORARY
 
-TEMPORARY = ".isthmus-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ERRORS: dict[int, tuple[type[StoreError], str]] = {
     errno.ENOENT: (NotFound, "there is no such file or folder"),
@@ -54,23 +54,6 @@ def disk_errors() -> Iterator[None]:
     except OSError as error:
         leaf, message = _ERRORS.get(error.errno or 0, (Unavailable, "the folder can't be used just now"))
         raise leaf(message) from error
-
-
-def split(raw_id: str) -> list[str]:
-    """The parts of a raw id. Raises NotFound for what could leave the root, or our temporaries."""
-    if raw_id == "":
-        return []
-    parts = raw_id.split("/")
-    for part in parts:
-        if part in ("", ".", "..") or "\0" in part or part.startswith(TEMPORARY):
-            raise NotFound("there is no such file or folder")
-    return parts
-
-
-def check_name(name: str) -> None:
-    """Raises InvalidName for a name that no file may have here."""
-    if name in ("", ".", "..") or "/" in name or "\0" in name or name.startswith(TEMPORARY):
-        raise InvalidName("the store can't hold this name")
 
 
 class Tree:

@@ -27,7 +27,8 @@ from connectors.interface import (
     Span,
     TimedOut,
 )
-from connectors.local.confined import NewFile, Tree, check_name, disk_errors, split
+from connectors.interface.paths import check_name, parent_of, split
+from connectors.local.confined import NewFile, Tree, disk_errors
 from connectors.local.settings import LocalSettings
 
 _THREADS = 8
@@ -202,7 +203,7 @@ def _entry(parts: "list[str]", facts: os.stat_result) -> Entry:
         raw_id="/".join(parts),
         name=name,
         kind=Kind.FOLDER if is_folder else Kind.FILE,
-        parent="/".join(parts[:-1]) if parts else None,
+        parent=parent_of(parts),
         size=None if is_folder else facts.st_size,
         modified=datetime.fromtimestamp(facts.st_mtime, UTC),
         etag=None if is_folder else _etag(facts),

@@ -22,7 +22,6 @@ from connectors.interface import (
     Content,
     Context,
     Entry,
-    InvalidName,
     Kind,
     NotAFolder,
     NotEmpty,
@@ -36,13 +35,12 @@ from connectors.interface import (
     Unavailable,
     UntrustedHost,
 )
+from connectors.interface.paths import TEMPORARY, Parts, check_name, parent_of, split
 from connectors.sftp.errors import sftp_errors
 from connectors.sftp.settings import SftpSettings
 
-type Parts = list[str]
 type Keys = list[asyncssh.SSHKey]
 
-TEMPORARY = ".isthmus-"
 _IN_FLIGHT = 16
 # 1.7 times as fast as asyncssh's own first choice (CONNECTORS.md 5)
 _CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"]
@@ -81,13 +79,13 @@ class SftpConnector(Connector):
 
     async def stat(self, raw_id: str) -> Entry:
         """The entry; links are not followed and read as not there."""
-        parts = _split(raw_id)
+        parts = split(raw_id)
         sftp = await self._client()
         return _entry(parts, await self._wait(sftp.lstat(self._path(parts))))
 
     async def list(self, folder: str, cursor: str | None, limit: int) -> Page:
         """Entries by name; the cursor is the last name of the page before."""
-        parts = _split(folder)
+        parts = split(folder)
         if (await self.stat(folder)).kind is Kind.FILE:
             raise NotAFolder("this is a file, not a folder")
         sftp = await self._client()
@@ -99,7 +97,7 @@ class SftpConnector(Connector):
 
     async def read(self, raw_id: str, span: Span | None = None, *, etag: str | None = None) -> Content:
         """One version: the file's facts are compared at the end with those at the beginning."""
-        parts = _split(raw_id)
+        parts = split(raw_id)
         entry = await self.stat(raw_id)
         if entry.kind is Kind.FOLDER:
             raise NotAFolder("this is a folder, not a file")
@@ -130,8 +128,8 @@ class SftpConnector(Connector):
         etag: str | None = None,
     ) -> Entry:
         """Written beside under a hidden name, then renamed."""
-        parts = _split(parent)
-        _check_name(name)
+        parts = split(parent)
+        check_name(name)
         sftp = await self._client()
         temporary = self._path([*parts, TEMPORARY + secrets.token_hex(16)])
         file = await self._wait(sftp.open(temporary, "xb", block_size=0))
@@ -153,7 +151,7 @@ class SftpConnector(Connector):
 
     async def delete(self, raw_id: str, *, recursive: bool = False) -> None:
         """Removes the entry; links inside a folder are removed, not followed."""
-        parts = _split(raw_id)
+        parts = split(raw_id)
         entry = await self.stat(raw_id)
         sftp = await self._client()
         path = self._path(parts)
@@ -168,16 +166,16 @@ class SftpConnector(Connector):
 
     async def mkdir(self, parent: str, name: str) -> Entry:
         """The new folder."""
-        parts = _split(parent)
-        _check_name(name)
+        parts = split(parent)
+        check_name(name)
         sftp = await self._client()
         await self._named(sftp.mkdir(self._path([*parts, name])), [*parts, name])
         return await self.stat("/".join([*parts, name]))
 
     async def move(self, raw_id: str, parent: str, name: str, *, replace: bool = False) -> Entry:
         """The entry at its new place."""
-        parts, to = _split(raw_id), [*_split(parent), name]
-        _check_name(name)
+        parts, to = split(raw_id), [*split(parent), name]
+        check_name(name)
         await self.stat(raw_id)
         sftp = await self._client()
         rename = sftp.posix_rename if replace else sftp.rename
@@ -390,20 +388,6 @@ class UnusableKey(Unavailable):
         super().__init__("the account's private_key can't be read: check its format and the passphrase")
 
 
-def _split(raw_id: str) -> Parts:
-    if raw_id == "":
-        return []
-    parts = raw_id.split("/")
-    if any(part in ("", ".", "..") or "\0" in part or part.startswith(TEMPORARY) for part in parts):
-        raise NotFound("there is no such file or folder")
-    return parts
-
-
-def _check_name(name: str) -> None:
-    if name in ("", ".", "..") or "/" in name or "\0" in name or name.startswith(TEMPORARY):
-        raise InvalidName("the store can't hold this name")
-
-
 def _name(entry: asyncssh.SFTPName) -> str:
     name = entry.filename
     return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
@@ -429,7 +413,7 @@ def _entry(parts: Parts, facts: asyncssh.SFTPAttrs) -> Entry:
         raw_id="/".join(parts),
         name=name,
         kind=Kind.FOLDER if is_folder else Kind.FILE,
-        parent="/".join(parts[:-1]) if parts else None,
+        parent=parent_of(parts),
         size=None if is_folder else facts.size,
         modified=None if facts.mtime is None else datetime.fromtimestamp(facts.mtime, UTC),
         etag=None if is_folder else f"{facts.size or 0:x}-{facts.mtime or 0:x}",

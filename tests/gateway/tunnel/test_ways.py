@@ -56,7 +56,7 @@ async def test_a_private_authority_is_trusted_when_it_is_named(
 ) -> None:
     changes, fingerprint = await tls_gateway(gateway, tmp_path)
     agent = await make_agent(**changes, pin=fingerprint.upper())
-    await until(lambda: gateway.connected() == 1)
+    await agent.knows_it_is_connected()
     code, out, _ = await agent.command("doctor", "--json")
     assert code == 0, out
     assert "TLSv1.3" in findings(out)["tls"]["saw"]
@@ -68,7 +68,7 @@ async def test_tls_inside_a_proxied_connection(
     changes, _ = await tls_gateway(gateway, tmp_path)
     async with ConnectProxy().listening() as proxy:
         agent = await make_agent(**changes, proxy=f"http://127.0.0.1:{proxy.port}")
-        await until(lambda: gateway.connected() == 1)
+        await agent.knows_it_is_connected()
         code, out, _ = await agent.command("doctor", "--json")
         assert code == 0, out
 

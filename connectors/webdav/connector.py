@@ -1,0 +1,308 @@
+"""The WebDAV connector: requests of RFC 4918 over our own streaming client."""
+
+import asyncio
+import bisect
+import mimetypes
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import ClassVar, Self
+from urllib.parse import quote
+from weakref import WeakValueDictionary
+
+from connectors.http1 import Response
+from connectors.interface import (
+    AlreadyExists,
+    BadAnswer,
+    BadSpan,
+    Capability,
+    Connector,
+    Content,
+    Context,
+    Entry,
+    InvalidName,
+    Kind,
+    NotAFolder,
+    NotEmpty,
+    NotFound,
+    Page,
+    PreconditionFailed,
+    Settings,
+    Span,
+    StoreError,
+    Unavailable,
+)
+from connectors.interface.paths import TEMPORARY, Parts, check_name, parent_of, split
+from connectors.webdav.multistatus import PROPERTIES, Resource, parse, plain_etag
+from connectors.webdav.server import Server, refusal
+from connectors.webdav.settings import WebdavSettings
+
+type Resources = list[Resource]
+
+_LARGEST_LISTING = 64 * 1024 * 1024
+_PARSE_ASIDE = 256 * 1024  # bytes of XML from which parsing goes to a thread
+_REMOVE_WITHIN = 10.0
+
+
+class WebdavConnector(Connector):
+    """Files under one folder of a WebDAV server."""
+
+    name: ClassVar[str] = "webdav"
+    friendly_name: ClassVar[str] = "WebDAV"
+    settings: ClassVar[type[Settings]] = WebdavSettings
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.MKDIR, Capability.MOVE, Capability.COPY}
+    )
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @classmethod
+    async def open(cls, settings: Settings, context: Context) -> Self:
+        """Connects at the first verb."""
+        assert isinstance(settings, WebdavSettings)  # noqa: S101  the registry pairs them
+        return cls(Server(settings, context))
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        await self._server.aclose()
+
+    # verbs
+
+    async def stat(self, raw_id: str) -> Entry:
+        """The entry, as PROPFIND describes it."""
+        parts = split(raw_id)
+        return _entry(parts, (await self._find(parts, b"0"))[0])
+
+    async def list(self, folder: str, cursor: str | None, limit: int) -> Page:
+        """Entries by name; the cursor is the last name of the page before. WebDAV itself has no pages."""
+        parts = split(folder)
+        found = await self._children(parts)
+        first = 0 if cursor is None else bisect.bisect_right(found, cursor, key=_name)
+        entries = [_entry([*parts, _name(one)], one) for one in found[first : first + limit]]
+        return Page(entries, entries[-1].name if first + limit < len(found) else None)
+
+    async def read(self, raw_id: str, span: Span | None = None, *, etag: str | None = None) -> Content:
+        """The version that PROPFIND named; the answer's own ETag has to be the same."""
+        parts = split(raw_id)
+        entry = await self.stat(raw_id)
+        if entry.kind is Kind.FOLDER:
+            raise NotAFolder("this is a folder, not a file")
+        if etag is not None and etag != entry.etag:
+            raise PreconditionFailed("the file is another version now")
+        if span is not None and entry.size is not None and span.first >= entry.size:
+            raise BadSpan("the span starts at or after the file's end")
+        asked = [(b"accept-encoding", b"identity")]
+        if span is not None:
+            last = "" if span.last is None else span.last
+            asked.append((b"range", f"bytes={span.first}-{last}".encode()))
+        answer = await self._server.request("GET", _target(parts), asked)
+        if answer.status not in (200, 206):
+            raise await refusal(answer)
+        now = plain_etag(answer.header(b"etag"))
+        if entry.etag is not None and now is not None and now != entry.etag:
+            await answer.aclose()
+            raise PreconditionFailed("the file changed while it was opened")
+        if answer.status == 206 or span is None:
+            return Content(entry, answer.chunks())
+        return Content(entry, _cut(answer, span))
+
+    async def write(
+        self,
+        parent: str,
+        name: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        replace: bool,
+        etag: str | None = None,
+    ) -> Entry:
+        """Put beside under a hidden name, then moved."""
+        parts = split(parent)
+        check_name(name)
+        if (await self.stat(parent)).kind is Kind.FILE:
+            raise NotAFolder("this is a file, not a folder")
+        temporary, target = [*parts, TEMPORARY + secrets.token_hex(16)], [*parts, name]
+        try:
+            answer = await self._server.request("PUT", _target(temporary), body=chunks, length=size)
+            await _done(answer, 200, 201, 204)
+            async with self._naming("/".join(target)):
+                await self._check_target(target, replace=replace, etag=etag)
+                await self._transfer("MOVE", temporary, target, replace=replace)
+        except BaseException:
+            await self._discard(temporary)
+            raise
+        return await self.stat("/".join(target))
+
+    async def delete(self, raw_id: str, *, recursive: bool = False) -> None:
+        """Removes the entry. The protocol only knows whole trees: an empty folder is looked at before."""
+        parts = split(raw_id)
+        entry = await self.stat(raw_id)
+        if entry.kind is Kind.FOLDER and not recursive and await self._children(parts):
+            raise NotEmpty("the folder is not empty")
+        await _done(
+            await self._server.request("DELETE", _target(parts, folder=entry.kind is Kind.FOLDER)), 200, 204
+        )
+
+    async def mkdir(self, parent: str, name: str) -> Entry:
+        """The new folder."""
+        parts = split(parent)
+        check_name(name)
+        answer = await self._server.request("MKCOL", _target([*parts, name]))
+        if answer.status == 405:
+            await answer.aclose()
+            raise AlreadyExists("the name is taken")
+        await _done(answer, 201)
+        return await self.stat("/".join([*parts, name]))
+
+    async def move(self, raw_id: str, parent: str, name: str, *, replace: bool = False) -> Entry:
+        """The entry at its new place."""
+        return await self._to("MOVE", raw_id, parent, name, replace=replace)
+
+    async def copy(self, raw_id: str, parent: str, name: str) -> Entry:
+        """The copy, made by the server."""
+        return await self._to("COPY", raw_id, parent, name, replace=False)
+
+    # requests
+
+    async def _find(self, parts: Parts, depth: bytes) -> Resources:
+        """PROPFIND: at least one resource. Raises NotFound."""
+        headers = [(b"depth", depth), (b"content-type", b"application/xml")]
+        answer = await self._server.request("PROPFIND", _target(parts), headers, body=PROPERTIES)
+        if answer.status in (301, 302, 307, 308):  # some servers want a folder's slash
+            await answer.aclose()
+            target = _target(parts, folder=True)
+            answer = await self._server.request("PROPFIND", target, headers, body=PROPERTIES)
+        if answer.status != 207:
+            raise await refusal(answer)
+        body = await answer.read(_LARGEST_LISTING)
+        found = parse(body) if len(body) < _PARSE_ASIDE else await asyncio.to_thread(parse, body)
+        if not found:
+            raise BadAnswer("the store described nothing")
+        return found
+
+    async def _children(self, parts: Parts) -> Resources:
+        """What is in the folder, by name. Raises NotAFolder.
+
+        The folder itself is the resource with the shortest path: servers behind a proxy may name another
+        prefix than the one they were asked for.
+        """
+        found = await self._find(parts, b"1")
+        itself = min(found, key=lambda one: len(one.parts))
+        if not itself.is_folder:
+            raise NotAFolder("this is a file, not a folder")
+        depth = len(itself.parts)
+        below = [one for one in found if len(one.parts) == depth + 1 and one.parts[:depth] == itself.parts]
+        return sorted((one for one in below if _usable(_name(one))), key=_name)
+
+    async def _to(self, method: str, raw_id: str, parent: str, name: str, *, replace: bool) -> Entry:
+        parts, to = split(raw_id), [*split(parent), name]
+        check_name(name)
+        if not parts:
+            raise NotFound("the root can't be moved or copied")
+        entry = await self.stat(raw_id)
+        folder = entry.kind is Kind.FOLDER
+        if to != parts:
+            await self._transfer(method, parts, to, replace=replace, folder=folder)
+        elif method == "COPY" or not replace:
+            raise AlreadyExists("the name is taken")
+        return await self.stat("/".join(to))
+
+    async def _transfer(
+        self, method: str, parts: Parts, to: Parts, *, replace: bool, folder: bool = False
+    ) -> None:
+        headers = [
+            # absolute: Apache takes no bare path (RFC 4918, 10.3 allows both)
+            (b"destination", (self._server.origin + self._server.path(_target(to, folder=folder))).encode()),
+            (b"overwrite", b"T" if replace else b"F"),
+        ]
+        answer = await self._server.request(method, _target(parts, folder=folder), headers)
+        if answer.status == 412:
+            await answer.aclose()
+            raise AlreadyExists("the name is taken")
+        await _done(answer, 201, 204)
+
+    def _naming(self, raw_id: str) -> asyncio.Lock:
+        """One writer of a name at a time: Apache itself looks whether it is free, then moves."""
+        return self._locks.setdefault(raw_id, asyncio.Lock())
+
+    async def _check_target(self, parts: Parts, *, replace: bool, etag: str | None) -> None:
+        try:
+            there = await self.stat("/".join(parts))
+        except NotFound:
+            there = None
+        if there is not None and (not replace or there.kind is Kind.FOLDER):
+            raise AlreadyExists("the name is taken")
+        if etag is not None and (there is None or there.etag != etag):
+            raise PreconditionFailed("the file is another version now")
+
+    async def _discard(self, temporary: Parts) -> None:
+        """Removes what an unfinished upload left. Runs on although its caller was cancelled."""
+        await asyncio.shield(asyncio.ensure_future(self._remove(temporary)))
+
+    async def _remove(self, parts: Parts) -> None:
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(_REMOVE_WITHIN):
+                await (await self._server.request("DELETE", _target(parts))).aclose()
+
+
+def _target(parts: Parts, *, folder: bool = False) -> str:
+    """The path under the account's URL, percent-encoded; a folder's ends with a slash."""
+    path = "/".join(quote(part, safe="", errors="surrogateescape") for part in parts)
+    return path + "/" if folder and path else path
+
+
+async def _done(answer: Response, *good: int) -> None:
+    if answer.status not in good:
+        raise await refusal(answer)
+    await answer.aclose() if answer.status == 204 else await answer.read(_LARGEST_LISTING)
+
+
+async def _cut(answer: Response, span: Span) -> AsyncIterator[bytes]:
+    """The span out of a whole body: not every server knows ranges."""
+    at = 0
+    try:
+        async for piece in answer.chunks():
+            start, end = at, at + len(piece)
+            at = end
+            stop = end if span.last is None else min(end, span.last + 1)
+            if stop > max(start, span.first):
+                yield piece[max(0, span.first - start) : stop - start]
+            if span.last is not None and end > span.last:
+                return
+    finally:
+        await answer.aclose()
+    if at <= span.first:
+        raise Unavailable("the file ended before the span began")
+
+
+def _usable(name: str) -> bool:
+    try:
+        check_name(name)
+    except InvalidName:
+        return False
+    return True
+
+
+def _name(resource: Resource) -> str:
+    return resource.parts[-1]
+
+
+def _entry(parts: Parts, found: Resource) -> Entry:
+    is_folder = found.is_folder or not parts
+    name = parts[-1] if parts else ""
+    etag = found.etag
+    if etag is None and found.modified is not None:
+        etag = f"{found.size or 0:x}-{int(found.modified.timestamp()):x}"
+    return Entry(
+        raw_id="/".join(parts),
+        name=name,
+        kind=Kind.FOLDER if is_folder else Kind.FILE,
+        parent=parent_of(parts),
+        size=found.size,
+        modified=found.modified,
+        created=found.created,
+        etag=None if is_folder else etag,
+        mime_type=None if is_folder else found.mime_type or mimetypes.guess_type(name)[0],
+    )

@@ -1,0 +1,127 @@
+"""One WebDAV server as requests see it: its origin, its authentication, and what its refusals mean."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from urllib.parse import quote, unquote, urlsplit
+
+from connectors.http1 import Client, Connection, Response
+from connectors.http1.connection import Body, Headers
+from connectors.interface import (
+    BadAnswer,
+    BadSpan,
+    Context,
+    InvalidName,
+    NotFound,
+    NotPermitted,
+    OutOfSpace,
+    PreconditionFailed,
+    StoreError,
+    Throttled,
+    Unavailable,
+    Unsupported,
+)
+from connectors.webdav.auth import Authentication
+from connectors.webdav.settings import WebdavSettings
+
+_MOST_CONNECTIONS = 128
+_ATTEMPTS = 3
+_REFUSALS: dict[int, tuple[type[StoreError], str]] = {
+    400: (InvalidName, "the store does not understand the name"),
+    403: (NotPermitted, "the store does not permit that to this account"),
+    404: (NotFound, "there is no such file or folder"),
+    405: (Unsupported, "the store does not do that here: is the URL a WebDAV folder?"),
+    409: (NotFound, "there is no such folder"),
+    410: (NotFound, "there is no such file or folder"),
+    412: (PreconditionFailed, "the file is another version now"),
+    413: (OutOfSpace, "the file is larger than the store takes"),
+    414: (InvalidName, "the name is longer than the store takes"),
+    416: (BadSpan, "the span starts at or after the file's end"),
+    423: (NotPermitted, "the file is locked on the store"),
+    429: (Throttled, "the store asks for fewer requests"),
+    501: (Unsupported, "the store does not do that: is the URL a WebDAV folder?"),
+    507: (OutOfSpace, "no room is left on the store"),
+}
+
+
+class Server:
+    """Sends requests below the account's URL, authenticated.
+
+    Attributes:
+        origin: scheme, host and port, as the Host header has them.
+    """
+
+    def __init__(self, settings: WebdavSettings, context: Context) -> None:
+        url = urlsplit(settings.url)
+        host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+        named = f"[{host}]" if ":" in host else host
+        authority = named if url.port is None else f"{named}:{port}"
+        self.origin = f"{url.scheme}://{authority}"
+        # as the user wrote it or decoded, it is encoded once
+        self._base = quote(unquote(url.path)).rstrip("/") + "/"
+        tls = None
+        if url.scheme == "https":
+            tls = ssl.create_default_context(cadata=settings.ca)
+
+        async def connect(factory: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:
+            return await context.dialer.connect(factory, host, port, tls=tls, server_hostname=host)
+
+        self._client = Client(
+            connect,
+            host=authority,
+            max_connections=_MOST_CONNECTIONS,
+            idle_timeout=context.idle_timeout,
+        )
+        password = settings.password.get_secret_value() if settings.password else None
+        self._authentication = Authentication(settings.username, password)
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        await self._client.aclose()
+
+    def path(self, target: str) -> str:
+        """The whole path of a target below the account's URL."""
+        return self._base + target
+
+    async def request(
+        self, method: str, target: str, headers: Headers = (), *, body: Body = None, length: int | None = None
+    ) -> Response:
+        """The answer, whatever its status but 401.
+
+        A body of pieces is sent once: a server that may refuse it late is asked beforehand to say go.
+        Raises what `Client.request` raises, and BadCredential.
+        """
+        path = self.path(target)
+        pieces = body is not None and not isinstance(body, bytes)
+        for _ in range(_ATTEMPTS):
+            framed = list(headers)
+            sent = self._authentication.header(method, path)
+            if sent is not None:
+                framed.append((b"authorization", sent.encode()))
+            if pieces and self._authentication.may_be_refused_late:
+                framed.append((b"expect", b"100-continue"))
+            answer = await self._client.request(method, path, framed, body=body, length=length)
+            if answer.status != 401:
+                return answer
+            challenges = [v.decode("latin-1") for k, v in answer.headers if k == b"www-authenticate"]
+            await answer.aclose()
+            self._authentication.refused(challenges, sent)
+        raise Unavailable("the store keeps asking for the password anew")
+
+
+async def refusal(answer: Response) -> StoreError:
+    """What a status means as an error; the body is not read. The store's own words are not passed on."""
+    await answer.aclose()
+    if (known := _REFUSALS.get(answer.status)) is not None:
+        kind, message = known
+        return kind(message, retry_after=_seconds(answer))
+    if answer.status == 503:
+        return Throttled("the store is overloaded or under maintenance", retry_after=_seconds(answer))
+    if answer.status >= 500:
+        return Unavailable(f"the store failed with status {answer.status}")
+    return BadAnswer(f"the store answered with status {answer.status}")
+
+
+def _seconds(answer: Response) -> float | None:
+    text = answer.header(b"retry-after") or ""
+    return float(text) if text.isascii() and text.isdigit() else None
