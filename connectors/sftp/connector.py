@@ -239,14 +239,14 @@ class SftpConnector(Connector):
     ) -> None:
         """Up to 16 writes under way."""
         step = sftp.limits.max_write_len or 32768
-        running: deque[asyncio.Task[object]] = deque()
+        running: deque[asyncio.Task[None]] = deque()
         loop = asyncio.get_running_loop()
         at = 0
         try:
             async for chunk in chunks:
                 for start in range(0, len(chunk), step):
                     piece = chunk[start : start + step]
-                    running.append(loop.create_task(self._wait_any(file.write(piece, at))))
+                    running.append(loop.create_task(self._put(file, piece, at)))
                     at += len(piece)
                     if len(running) >= _IN_FLIGHT:
                         await running.popleft()
@@ -258,6 +258,9 @@ class SftpConnector(Connector):
             for task in running:
                 with suppress(asyncio.CancelledError, StoreError):
                     await task
+
+    async def _put(self, file: asyncssh.SFTPClientFile, piece: bytes, at: int) -> None:
+        await self._wait(file.write(piece, at))
 
     # names
 

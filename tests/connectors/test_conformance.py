@@ -14,6 +14,29 @@ from tests.servers.apache import PASSWORD, USER, Apache, apache
 from tests.servers.sshd import Sshd, sshd
 
 
+@pytest.fixture(scope="module")
+def openssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def basic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apache]:
+    with apache(tmp_path_factory.mktemp("basic")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def digest_over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apache]:
+    with apache(tmp_path_factory.mktemp("digest"), auth="Digest", tls=True) as server:
+        yield server
+
+
+def webdav(server: Apache) -> Store:
+    settings = {"url": server.url, "username": USER, "password": PASSWORD, "ca": server.ca}
+    return Store(WebdavConnector, settings, Direct())
+
+
 class TestLocal(Conformance):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
@@ -21,38 +44,25 @@ class TestLocal(Conformance):
 
 
 class TestSftp(Conformance):
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-        with sshd(tmp_path_factory.mktemp("sshd")) as server:
-            yield server
-
     @pytest.fixture
-    def store(self, server: Sshd) -> Store:
+    def store(self, openssh: Sshd) -> Store:
         settings = {
             "host": "127.0.0.1",
-            "port": server.port,
-            "username": server.user,
-            "private_key": server.private_key,
-            "root": str(server.data),
+            "port": openssh.port,
+            "username": openssh.user,
+            "private_key": openssh.private_key,
+            "root": str(openssh.data),
         }
         return Store(SftpConnector, settings, Direct())
 
 
-class TestWebdav(Conformance):
-    """Basic, in the clear."""
-
-    auth, tls = "Basic", False
-
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apache]:
-        with apache(tmp_path_factory.mktemp("apache"), auth=self.auth, tls=self.tls) as server:
-            yield server
-
+class TestWebdavBasic(Conformance):
     @pytest.fixture
-    def store(self, server: Apache) -> Store:
-        settings = {"url": server.url, "username": USER, "password": PASSWORD, "ca": server.ca}
-        return Store(WebdavConnector, settings, Direct())
+    def store(self, basic: Apache) -> Store:
+        return webdav(basic)
 
 
-class TestWebdavDigestOverTls(TestWebdav):
-    auth, tls = "Digest", True
+class TestWebdavDigestOverTls(Conformance):
+    @pytest.fixture
+    def store(self, digest_over_tls: Apache) -> Store:
+        return webdav(digest_over_tls)

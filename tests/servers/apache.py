@@ -43,7 +43,7 @@ def apache(folder: Path, *, auth: str = "Basic", tls: bool = False, extra: str =
     server = subprocess.Popen(
         ["/usr/sbin/apache2", "-f", str(config), "-DFOREGROUND"],
         start_new_session=True,
-        stderr=(folder / "stderr").open("wb"),
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_for_port(port)
