@@ -18,6 +18,11 @@ class Sshd:
     user: str
     private_key: str
     data: Path
+    pid: int
+
+    def kill_sessions(self) -> None:
+        """SIGKILL for whoever serves a connection; the server itself goes on."""
+        subprocess.run(["pkill", "-KILL", "-P", str(self.pid)], check=False)
 
 
 def free_port() -> int:
@@ -48,7 +53,7 @@ def sshd(folder: Path) -> Iterator[Sshd]:
     )
     try:
         wait_for_port(port)
-        yield Sshd(port, getpass.getuser(), (folder / "ck").read_text(), data)
+        yield Sshd(port, getpass.getuser(), (folder / "ck").read_text(), data, server.pid)
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
