@@ -1,0 +1,1 @@
+"""`make bench`: Isthmus beside its peers, in one run, as ratios."""
