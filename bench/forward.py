@@ -5,6 +5,7 @@ python -m bench.forward run FOLDER HUB_PORT LISTEN_PORT TARGET_PORT
 """
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.server import serve
 
 from connect_agent.identity import Identity, to_base64
+from connect_agent.memory import keep_freed_memory
 from connect_agent.settings import Settings
 from connectors.interface import StoreError
 from gateway.tunnel import Hub
@@ -27,27 +29,6 @@ _WEBSOCKET: dict[str, Any] = {
     "ping_interval": None,
     "write_limit": 512 * 1024,
 }
-
-
-class Near(RelayEnd):
-    """The client's end: keeps what comes before the stream stands. uvloop reads once although it is paused."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._early: list[bytes] = []
-
-    def data_received(self, data: bytes) -> None:
-        """Across, or kept."""
-        if self.peer is None:
-            self._early.append(data)
-        else:
-            super().data_received(data)
-
-    def join(self, far: RelayEnd) -> None:
-        """The stream stands."""
-        self.peer = far
-        far.transport.writelines(self._early)
-        self.begin()
 
 
 def prepare(folder: Path, hub: int, target: int) -> None:
@@ -84,22 +65,23 @@ async def run(folder: Path, hub_port: int, listen: int, target: int) -> None:
         while not any(tunnel["connected"] for tunnel in hub.tunnels()):
             await asyncio.sleep(0.02)
 
-        async def join(near: Near) -> None:
-            far = RelayEnd(peer=near)
+        async def join(sock: socket.socket) -> None:
             try:
-                await hub.dial(_NETWORK, lambda: far, "127.0.0.1", target)
+                _, end = await hub.dial(_NETWORK, RelayEnd, "127.0.0.1", target)
             except StoreError:
-                near.transport.abort()
+                sock.close()
                 return
-            near.join(far)
+            other = RelayEnd(peer=end)
+            end.peer = other
+            await loop.create_connection(lambda: other, sock=sock)
+            end.begin()
 
-        def accepted() -> Near:
-            near = Near()
-            tasks.create_task(join(near))
-            return near
-
-        server = await asyncio.get_running_loop().create_server(accepted, "127.0.0.1", listen)
-        await server.serve_forever()
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", listen)) as listening:
+            listening.setblocking(False)
+            while True:
+                sock, _ = await loop.sock_accept(listening)
+                tasks.create_task(join(sock))
 
 
 def main() -> None:
@@ -108,6 +90,7 @@ def main() -> None:
     if verb == "prepare":
         prepare(Path(folder), *map(int, ports))
     else:
+        keep_freed_memory()
         uvloop.run(run(Path(folder), *map(int, ports)))
 
 

@@ -14,6 +14,7 @@ import typer
 
 from connect_agent import agent, doctor
 from connect_agent.identity import Identity, IdentityError, JoinToken, to_base64
+from connect_agent.memory import keep_freed_memory
 from connect_agent.policy import Policy, PolicyError
 from connect_agent.settings import DEFAULT_PATH, Settings, SettingsError, choose_proxy, tls_context
 
@@ -142,6 +143,7 @@ def run(
     settings = _load(config)
     try:
         identity = Identity.load(settings.key_path)
+        keep_freed_memory()
         asyncio.run(agent.run(settings, identity))
     except (IdentityError, SettingsError) as error:
         _fail(str(error))

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.exceptions import ConnectionClosed
@@ -42,6 +42,9 @@ _log = logging.getLogger(__name__)
 _HANDSHAKE = 15.0
 _HIGH = 1024 * 1024
 _LOW = 256 * 1024
+_PACE_OVER = 0.1
+
+type Piece = bytes | memoryview
 
 
 class TunnelLost(Exception):
@@ -150,11 +153,11 @@ class TunnelTransport(asyncio.Transport):
         super().__init__({"peername": ("tunnel", number)})
         self._carrier = carrier
         self._number = number
-        self._protocol = protocol
+        self.set_protocol(protocol)
         self._high, self._low = _HIGH, _LOW
         self._writing_paused = False
         self._reading = True
-        self._held: deque[bytes] = deque()
+        self._held: deque[Piece] = deque()
         self._end_held = False
         self._finished = False
         self._over = False
@@ -169,6 +172,7 @@ class TunnelTransport(asyncio.Transport):
         """Gives the bytes to another one from now on."""
         assert isinstance(protocol, asyncio.Protocol)  # noqa: S101  asyncio's own transports assume it too
         self._protocol = protocol
+        self._in_views = getattr(protocol, "takes_views", False)
 
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
         """Queues bytes; the protocol is paused above the high mark."""
@@ -246,7 +250,7 @@ class TunnelTransport(asyncio.Transport):
         if self._reading:
             asyncio.get_running_loop().call_soon(self._release)
 
-    def arrived(self, data: bytes) -> None:
+    def arrived(self, data: Piece) -> None:
         """Bytes from the peer."""
         if self._reading and not self._held:
             self._pass_on(data)
@@ -273,8 +277,8 @@ class TunnelTransport(asyncio.Transport):
             self._held.clear()
             asyncio.get_running_loop().call_soon(self._protocol.connection_lost, error)
 
-    def _pass_on(self, data: bytes) -> None:
-        self._protocol.data_received(data)
+    def _pass_on(self, data: Piece) -> None:
+        self._protocol.data_received(data if self._in_views else bytes(data))  # type: ignore[arg-type]  # it said so
         self._carrier.consumed(self._number, len(data))
 
     def _release(self) -> None:
@@ -293,6 +297,9 @@ class TunnelTransport(asyncio.Transport):
 
 class RelayEnd(asyncio.Protocol):
     """One end of a pair. A full buffer here stops reading there; an end here is a half close there."""
+
+    takes_views: ClassVar[bool] = True
+    """Told to TunnelTransport: a view of the message will do, no copy is needed."""
 
     def __init__(self) -> None:
         self.peer: RelayEnd | None = None
@@ -348,6 +355,34 @@ class RelayEnd(asyncio.Protocol):
                 across.close()
             else:
                 across.abort()
+
+
+class Pace:
+    """The link's rate, as far as sending without a pause tells: over a tenth of a second at a time.
+
+    A single slow message says nothing: the machine may have been busy with something else.
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._bytes = 0
+
+    def idle(self) -> None:
+        """There was nothing to send: what was measured so far has no meaning."""
+        self._since = None
+
+    def sent(self, size: int, now: float) -> float | None:
+        """Counts a message that the link took; bytes a second when enough were."""
+        if self._since is None:
+            self._since, self._bytes = now, 0
+            return None
+        self._bytes += size
+        took = now - self._since
+        if took < _PACE_OVER:
+            return None
+        rate = self._bytes / took
+        self._since, self._bytes = now, 0
+        return rate
 
 
 type Answer = Callable[[str, int], Awaitable[socket.socket]]
@@ -532,21 +567,18 @@ class Carrier:
             self.wake()
 
     async def _send_all(self, websocket: Websocket) -> None:
+        pace = Pace()
         while True:
             message = self.session.next_message()
             if message is None:
+                pace.idle()
                 self._something.clear()
                 await self._something.wait()
                 continue
-            started = time.monotonic()
             await _send(websocket, message)
-            took = time.monotonic() - started
             self.bytes_out += len(message)
-            if took > 0.001 and len(message) > 4096:
-                # the link held us up: that is its rate, as far as this message tells
-                self.session.set_rate(len(message) / took * 2)
-            if self.session.largest_data < len(message) or took <= 0.001:
-                self.session.set_rate(self.session.largest_data / 0.005 * 1.25)
+            if (rate := pace.sent(len(message), time.monotonic())) is not None:
+                self.session.set_rate(rate)
             number = int.from_bytes(message[2:6], "big")
             if (transport := self._transports.get(number)) is not None:
                 transport.room()

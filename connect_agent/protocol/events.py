@@ -35,7 +35,7 @@ class DataReceived:
     """Bytes in order, each once; say `consumed` when the local end took them."""
 
     stream: int
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)

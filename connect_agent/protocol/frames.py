@@ -87,7 +87,7 @@ class Data:
     """The stream's next bytes."""
 
     stream: int
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +197,11 @@ def decode(message: bytes) -> Frame | None:
     if len(message) < HEAD.size:
         raise PeerFault("a message shorter than a frame's head")
     kind, _, stream = HEAD.unpack_from(message)
-    payload = message[HEAD.size :]
     if kind == Type.DATA:
-        if not 0 < len(payload) <= LARGEST_DATA:
+        if not 0 < len(message) - HEAD.size <= LARGEST_DATA:
             raise PeerFault("DATA of no bytes or too many")
-        return Data(stream, payload)
+        return Data(stream, memoryview(message)[HEAD.size :])
+    payload = message[HEAD.size :]
     if len(payload) > LARGEST_CONTROL:
         raise PeerFault("a control frame over 64 KiB")
     try:

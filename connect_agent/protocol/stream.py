@@ -7,7 +7,7 @@ like a byte, so that an end knows when nothing is left that a broken websocket c
 from collections import deque
 
 from connect_agent.protocol.errors import OurFault, PeerFault
-from connect_agent.protocol.frames import Credit, Data, Fin, Row
+from connect_agent.protocol.frames import LARGEST_DATA, Credit, Data, Fin, Row
 
 FIRST_WINDOW = 256 * 1024
 LARGEST_WINDOW = 8 * 1024 * 1024
@@ -46,9 +46,11 @@ class Stream:
         """Queues bytes. Raises OurFault behind `finish`."""
         if self._fin_wanted:
             raise OurFault("bytes behind the end of a stream")
-        if data:
+        self.waiting += len(data)
+        if 0 < len(data) <= LARGEST_DATA:
             self._unsent.append(data)
-            self.waiting += len(data)
+        else:  # cut once: what is sent of a long piece would copy all of its rest, each time
+            self._unsent.extend(data[at : at + LARGEST_DATA] for at in range(0, len(data), LARGEST_DATA))
 
     def finish(self) -> None:
         """Queues the end; a second time changes nothing."""

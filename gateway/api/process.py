@@ -2,6 +2,7 @@
 
 import uvloop
 
+from connect_agent.memory import keep_freed_memory
 from gateway import telemetry
 from gateway.api.main import build
 from gateway.api.server import server
@@ -14,6 +15,7 @@ from store.envelope import SealingKey, keyfiles
 def main(settings: Settings) -> None:
     """Serves until SIGTERM. With separation enforced, refuses to start when it could read the private key."""
     telemetry.start("api", settings.log_level)
+    keep_freed_memory()
     paths = keyfiles.KeyPaths.in_directory(settings.keys)
     if settings.separation == "enforced" and keyfiles.readable(paths.private):
         raise SystemExit(

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from connectors.interface import BadAnswer, StoreError, TimedOut, Unavailable, UntrustedHost
 
@@ -119,6 +119,8 @@ class RelayEnd(asyncio.Protocol):
     The first end made does not read before `begin`, when its peer is there to take the bytes.
     """
 
+    takes_views: ClassVar[bool] = True
+    """Told to TunnelTransport: a view of the message will do, no copy is needed."""
     transport: asyncio.Transport
 
     def __init__(self, peer: "RelayEnd | None" = None) -> None:

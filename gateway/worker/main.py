@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.asyncio.server import serve, unix_serve
 
+from connect_agent.memory import keep_freed_memory
 from connectors.interface import Dialer
 from gateway import telemetry
 from gateway.settings import Settings
@@ -165,4 +166,5 @@ async def _saw_agent(database: Database, agent_id: int, policy: list[str]) -> No
 def main(settings: Settings) -> None:
     """The process's entry, called by the supervisor in the child."""
     telemetry.start("worker", settings.log_level)
+    keep_freed_memory()
     uvloop.run(run(settings))
