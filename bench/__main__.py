@@ -4,11 +4,14 @@ import argparse
 import os
 import platform
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import content, distance, memory, small
 from bench.report import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TITLES = {
     "a": "Whole files over WebDAV, through api and worker",
@@ -21,9 +24,9 @@ TITLES = {
 }
 _HEAD = """# Benchmarks
 
-Written by `make bench` (`python -m bench`). Each line compares with a peer in the same run, on the same machine,
-in turns; medians of {rounds} rounds after one that does not count, files of {size} MiB. A ratio is ours to
-the peer's. Machines are noisy: run it on yours.
+Written by `make bench` (`python -m bench`). Each line compares with a peer in the same run, on the
+same machine, in turns; medians of {rounds} rounds after one that does not count, files of {size} MiB.
+A ratio is ours to the peer's. Machines are noisy: run it on yours.
 
 Machine: {cores} cores, Linux {kernel}, Python {python}. Servers, clients and both sides of a comparison share
 these cores.

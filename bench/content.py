@@ -1,20 +1,21 @@
 """(a), (b), (f): whole files through the gateway, through the tunnel, through SFTP."""
 
-import statistics
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-
-import psutil
+from statistics import median
 
 from bench import peers
-from bench.fleet import Fleet, cpu
+from bench.fleet import Fleet, cpu, free_port
 from bench.house import House, forwarded
 from bench.loads import Target, download, upload
 from bench.report import Line, at_least, at_most, ratio_of_rates, shown
 from tests.servers.apache import apache
-from tests.servers.sshd import sshd
+from tests.servers.sshd import Sshd, sshd
 
 type Contestants = dict[str, Callable[[], float]]
 
@@ -32,8 +33,6 @@ def rounds(contestants: Contestants, number: int) -> dict[str, list[float]]:
 
 def big_file(path: Path, size: int) -> None:
     """Bytes that do not compress, the same megabyte again and again."""
-    import os
-
     piece = os.urandom(1024 * 1024)
     with path.open("wb") as file:
         for _ in range(size // len(piece)):
@@ -46,9 +45,10 @@ def gateway(folder: Path, size: int, number: int) -> list[Line]:
         big_file(store.data / "big", size)
         house = House(fleet)
         ours = house.account("webdav", url=store.url)
-        proxy, proxy_processes = peers.nginx_proxy(fleet, store.port)
+        content = ours.content("big")
+        proxy, _ = peers.nginx_proxy(fleet, store.port)
         down: Contestants = {
-            "ours": lambda target=ours.content("big"): download(target, size),  # type: ignore[misc]
+            "ours": lambda: download(content, size),
             "nginx": lambda: download(Target(proxy, "/big"), size),
         }
         up: Contestants = {
@@ -77,40 +77,9 @@ def tunnel(folder: Path, size: int, number: int) -> list[Line]:
     """(b): the tunnel as a forwarded port, and the whole path, against ssh -R."""
     lines = []
     with sshd(folder / "sshd") as server, apache(folder / "apache", auth="None") as store:
+        big_file(store.data / "big", size)
         with Fleet(folder) as fleet:
-            big_file(store.data / "big", size)
-            ssh, ssh_processes = peers.ssh_reverse(fleet, server, store.port)
-            port, our_processes = forwarded(fleet, store.port)
-            for way, run in (("download", download), ("upload", upload)):
-                used: dict[str, list[float]] = {"ours": [], "ssh": []}
-
-                def measured(
-                    name: str,
-                    processes: list[psutil.Process],
-                    where: int,
-                    run: Callable[[Target, int], float] = run,
-                    way: str = way,
-                    used: dict[str, list[float]] = used,
-                ) -> float:
-                    before = cpu(processes)
-                    took = run(Target(where, "/big" if way == "download" else f"/{name}"), size)
-                    used[name].append(cpu(processes) - before)
-                    return took
-
-                took = rounds(
-                    {
-                        "ours": lambda: measured("ours", our_processes, port),
-                        "ssh": lambda: measured("ssh", ssh_processes, ssh),
-                    },
-                    number,
-                )
-                lines.append(
-                    at_least(
-                        f"tunnel as a port, {way}: ssh -R", ratio_of_rates(took["ours"], took["ssh"]), 1.2
-                    )
-                )
-                spent = statistics.median(used["ours"][1:]) / statistics.median(used["ssh"][1:])
-                lines.append(at_most("the same, CPU seconds: ssh -R", spent, 0.8))
+            lines += port_alone(fleet, server, store.data, size, number)
         with Fleet(folder) as fleet:
             house = House(fleet)
             house.start_agent(f"127.0.0.1:{store.port}")
@@ -138,6 +107,36 @@ def tunnel(folder: Path, size: int, number: int) -> list[Line]:
     return lines
 
 
+def port_alone(fleet: Fleet, server: Sshd, files: Path, size: int, number: int) -> list[Line]:
+    """A forwarded port in front of nginx (downloads) and of a sink that throws uploads away."""
+    source, _ = peers.nginx_static(fleet, files)
+    sink = free_port()
+    fleet.start("sink", sys.executable, "-m", "bench.sink", str(sink), port=sink)
+    lines = []
+    for way, run, target, path in (
+        ("download", download, source, "/big"),
+        ("upload", upload, sink, "/new"),
+    ):
+        ours, our_processes = forwarded(fleet, target)
+        ssh, ssh_processes = peers.ssh_reverse(fleet, server, target)
+        sides = {"ours": (ours, our_processes), "ssh": (ssh, ssh_processes)}
+        used: dict[str, list[float]] = {name: [] for name in sides}
+
+        def one(name: str, sides=sides, used=used, run=run, path=path) -> float:  # type: ignore[no-untyped-def]
+            port, processes = sides[name]
+            before = cpu(processes)
+            took: float = run(Target(port, path), size)
+            used[name].append(cpu(processes) - before)
+            return took
+
+        took = rounds({name: partial(one, name) for name in sides}, number)
+        ratio = ratio_of_rates(took["ours"], took["ssh"])
+        lines.append(at_least(f"tunnel as a port, {way}: ssh -R", ratio, 1.2))
+        spent = median(used["ours"][1:]) / median(used["ssh"][1:])
+        lines.append(at_most("the same, CPU seconds: ssh -R", spent, 0.8))
+    return lines
+
+
 def sftp(folder: Path, size: int, number: int) -> list[Line]:
     """(f): SFTP through the gateway against OpenSSH's own client on the same server."""
     with sshd(folder / "sshd") as server, Fleet(folder) as fleet:
@@ -159,7 +158,8 @@ def sftp(folder: Path, size: int, number: int) -> list[Line]:
         def by_sftp(command: str) -> float:
             words = (
                 "sftp", "-F", "none", "-b", "-", "-i", str(key), "-P", str(server.port),
-                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", f"{server.user}@127.0.0.1",
+                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+                f"{server.user}@127.0.0.1",
             )  # fmt: skip
             started = time.perf_counter()
             subprocess.run(words, input=command.encode(), check=True, capture_output=True)

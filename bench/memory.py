@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.fleet import Fleet, resident
 from bench.house import House
-from bench.loads import Target
+from bench.loads import Target, download
 from bench.report import Line
 from tests.servers.apache import apache
 
@@ -16,18 +16,20 @@ _SLOW = 1_000_000
 _SECONDS = 20.0
 
 
+def _client(target: Target) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", target.port))
+    sock.sendall(target.head("GET"))
+    sock.setblocking(False)
+    return sock
+
+
 def _readers(target: Target, seconds: float, sample: list[int], measure: list[float], fleet: House) -> int:
     """Reads with 64 sockets for a while, half of them at 1 MB/s; the bytes that came."""
     selector = selectors.DefaultSelector()
-    taken: dict[socket.socket, int] = {}
-    slow: set[socket.socket] = set()
-    for at in range(_CLIENTS):
-        sock = socket.create_connection(("127.0.0.1", target.port))
-        sock.sendall(target.head("GET"))
-        sock.setblocking(False)
-        taken[sock] = 0
-        if at % 2:
-            slow.add(sock)
+    clients = [_client(target) for _ in range(_CLIENTS)]
+    slow = set(clients[::2])
+    taken = dict.fromkeys(clients, 0)
+    for sock in clients:
         selector.register(sock, selectors.EVENT_READ)
     started = time.perf_counter()
     buffer = bytearray(256 * 1024)
@@ -36,13 +38,10 @@ def _readers(target: Target, seconds: float, sample: list[int], measure: list[fl
         for key, _ in selector.select(0.01):
             sock = key.fileobj
             assert isinstance(sock, socket.socket)
-            if sock in slow:
-                room = int((now - started) * _SLOW) - taken[sock]
-                if room <= 0:
-                    continue
-                got = sock.recv_into(buffer, min(room, len(buffer)))
-            else:
-                got = sock.recv_into(buffer)
+            room = int((now - started) * _SLOW) - taken[sock] if sock in slow else len(buffer)
+            if room <= 0:
+                continue
+            got = sock.recv_into(buffer, min(room, len(buffer)))
             if not got:
                 selector.unregister(sock)
             taken[sock] += got
@@ -66,6 +65,7 @@ def downloads(folder: Path, size: int, number: int) -> list[Line]:
         house.start_agent(f"127.0.0.1:{store.port}")
         ours = house.account("webdav", network="inside", url=f"http://127.0.0.1:{store.port}/")
         target = ours.content("big")
+        download(target, 1024 * 1024 * 1024)  # what any first transfer loads is not what many cost
         before = resident(house.processes)
         sample: list[int] = []
         fed: list[float] = []

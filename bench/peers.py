@@ -29,7 +29,10 @@ def nginx_proxy(fleet: Fleet, target: int) -> tuple[int, list[psutil.Process]]:
     client_body_buffer_size 256k;
     upstream store {{ server 127.0.0.1:{target}; keepalive 16; }}
     server {{ listen 127.0.0.1:{port};
-      location / {{ proxy_pass http://store; proxy_set_header Connection ""; proxy_set_header Host localhost; }} }}"""
+      location / {{
+        proxy_pass http://store; proxy_set_header Connection ""; proxy_set_header Host localhost;
+      }}
+    }}"""
     return port, [_nginx(fleet, f"proxy{port}", http, port)]
 
 
@@ -41,7 +44,8 @@ def _nginx(fleet: Fleet, name: str, http: str, port: int) -> psutil.Process:
     conf.write_text(
         f"{user} daemon off; worker_processes 1; pid {home}/pid; error_log {home}/error.log;\n"
         f"events {{ worker_connections 1024; }}\n"
-        f"http {{ access_log off; sendfile on; keepalive_requests 1000000; client_max_body_size 0; {http}\n}}\n"
+        f"http {{ access_log off; sendfile on; keepalive_requests 1000000; client_max_body_size 0;\n"
+        f"{http}\n}}\n"
     )
     return fleet.start(name, "nginx", "-p", home, "-c", conf, port=port)
 
@@ -67,7 +71,8 @@ def ssh_reverse(
     key = server.data.parent / "ck"
     command = (
         "ssh", "-N", "-F", "none", "-i", key, "-p", str(through or server.port),
-        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ExitOnForwardFailure=yes",
+        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+        "-o", "ExitOnForwardFailure=yes",
         "-R", f"127.0.0.1:{port}:127.0.0.1:{target}", f"{server.user}@127.0.0.1",
     )  # fmt: skip
     client = fleet.start(f"ssh{port}", *command, port=port)

@@ -11,9 +11,12 @@ from enum import Enum
 from connect_agent.protocol import events, frames
 from connect_agent.protocol.errors import OurFault, PeerFault
 from connect_agent.protocol.events import Event
-from connect_agent.protocol.stream import Stream
+from connect_agent.protocol.stream import FIRST_WINDOW, Stream
 
+_UNKNOWN_TRIP = 0.1  # seconds, until the first ping is answered
 _SMALLEST_DATA = 16 * 1024
+MOST_WINDOWS = 48 * 1024 * 1024
+"""What all streams of a session may have on their way together, beyond the first window of each."""
 
 
 class Role(Enum):
@@ -50,6 +53,7 @@ class Session:
         self._attached_before = False
         self.largest_data = frames.LARGEST_DATA
         self.round_trip = 0.0
+        self._shortest_trip: float | None = None
         self._ping: tuple[bytes, float] | None = None
         self._pings = 0
 
@@ -68,6 +72,7 @@ class Session:
     def attach(self) -> None:
         """A websocket carries the session from now on. The second and later ones begin with RESUME."""
         self._ping = None
+        self._shortest_trip = None
         if not self._attached_before:
             self._attached_before = True
             return
@@ -132,7 +137,11 @@ class Session:
     def consumed(self, number: int, size: int, now: float) -> None:
         """The local end took bytes: the peer may send more."""
         if (stream := self._streams.get(number)) is not None:
-            stream.consume(size, now, self.round_trip)
+            stream.consume(size)
+            wanted = stream.wanted_window(now, self._shortest_trip or _UNKNOWN_TRIP)
+            if wanted is not None:
+                others = sum(one.window for one in self._streams.values()) - stream.window
+                stream.window = max(FIRST_WINDOW, min(wanted, MOST_WINDOWS - others))
             self._credit(stream)
 
     def waiting(self, number: int) -> int:
@@ -205,6 +214,8 @@ class Session:
             case frames.Pong(payload):
                 if self._ping is not None and payload == self._ping[0]:
                     self.round_trip = now - self._ping[1]
+                    # longer ones had to wait behind what we sent ourselves
+                    self._shortest_trip = min(self._shortest_trip or self.round_trip, self.round_trip)
                     self._ping = None
                 return []
             case frames.Resume():

@@ -10,8 +10,10 @@ from connect_agent.protocol.errors import OurFault, PeerFault
 from connect_agent.protocol.frames import LARGEST_DATA, Credit, Data, Fin, Row
 
 FIRST_WINDOW = 256 * 1024
-LARGEST_WINDOW = 8 * 1024 * 1024
-_QUICK = 0.05  # seconds: a window consumed faster than this, or than 4 round trips, is too small
+LARGEST_WINDOW = 32 * 1024 * 1024
+_TRIPS = 2.5  # round trips that a window covers: one on its way, one to acknowledge, the rest to grow
+_QUEUE = 0.002  # seconds of the stream's rate that may wait beside: more would only make others wait
+_SHORTEST_LOOK = 0.01  # seconds that a rate is measured over, unless a round trip is longer
 
 
 class Stream:
@@ -38,7 +40,7 @@ class Stream:
         self._granted = FIRST_WINDOW
         self._fin_received = False
         self._credit_due = False
-        self._mark = (0, 0.0)
+        self._mark: tuple[int, float] | None = None
 
     # sending
 
@@ -94,7 +96,7 @@ class Stream:
         if not self._acked <= consumed <= self._sent:
             raise PeerFault("a CREDIT for bytes that were never sent, or going back")
         if window > LARGEST_WINDOW:
-            raise PeerFault("a window over 8 MiB")
+            raise PeerFault("a window over 32 MiB")
         self._acknowledge(consumed)
         self._limit = max(self._limit, consumed + window)
 
@@ -128,29 +130,36 @@ class Stream:
         if self.consumed == self.received - 1:
             self._consume_fin()
 
-    def consume(self, size: int, now: float, round_trip: float) -> None:
+    def consume(self, size: int) -> None:
         """The local end took bytes. Raises OurFault for more than came."""
         self.consumed += size
         if self.consumed > self.received:
             raise OurFault("more bytes consumed than came")
         if self._fin_received and self.consumed == self.received - 1:
             self._consume_fin()
-        elif self.consumed + self.window - self._granted >= self.window // 2:
-            self._grow(now, round_trip)
+        elif self.consumed + self.window - self._granted >= self.window // 4:
             self._credit_due = True
 
     def _consume_fin(self) -> None:
         self.consumed += 1
         self._credit_due = True
 
-    def _grow(self, now: float, round_trip: float) -> None:
-        """Doubles the window when a whole one went by within a few round trips."""
+    def wanted_window(self, now: float, round_trip: float) -> int | None:
+        """The window for the rate at which the local end takes bytes; None until a new rate is known.
+
+        As long as the window is what limits the rate it grows by half each round trip; a slow reader's
+        shrinks to the first one.
+        """
+        if self._mark is None:
+            self._mark = (self.consumed, now)
+            return None
         offset, since = self._mark
-        if self.consumed - offset < self.window:
-            return
-        if now - since < max(4 * round_trip, _QUICK):
-            self.window = min(self.window * 2, LARGEST_WINDOW)
+        took = now - since
+        if took < max(round_trip, _SHORTEST_LOOK):
+            return None
         self._mark = (self.consumed, now)
+        rate = (self.consumed - offset) / took
+        return max(FIRST_WINDOW, min(int(rate * (_TRIPS * round_trip + _QUEUE)), LARGEST_WINDOW))
 
     @property
     def credit_due(self) -> bool:

@@ -1,6 +1,7 @@
 """A small streaming HTTP/1.1 client for one origin, with a bounded pool of connections."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from connectors.http1.connection import Body, BodyFailed, Connection, Headers
 from connectors.http1.errors import store_errors
 from connectors.interface import BadAnswer, Throttled, Unavailable
 
+_FRESH_ENOUGH = 2.0  # seconds idle after which a server may be closing a connection just now
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
 
 
@@ -85,7 +87,7 @@ class Client:
         self._connect = connect
         self._host = host.encode()
         self._idle_timeout = idle_timeout
-        self._free: list[Connection] = []
+        self._free: list[tuple[Connection, float]] = []
         self._busy: set[Connection] = set()
         self._places = asyncio.Semaphore(max_connections)
 
@@ -110,12 +112,13 @@ class Client:
         await self._place()
         connection = None
         try:
-            connection, fresh = await self._connection()
+            repeatable = method in _SAFE_TO_REPEAT and (body is None or isinstance(body, bytes))
+            connection, fresh = await self._connection(None if repeatable else _FRESH_ENOUGH)
             try:
                 with store_errors():
                     await connection.send(method, target, framed, body, length)
             except Unavailable:
-                if fresh or method not in _SAFE_TO_REPEAT or not (body is None or isinstance(body, bytes)):
+                if fresh or not repeatable:
                     raise
                 self._drop(connection)  # it had died while it lay idle
                 connection = await self._open()
@@ -135,13 +138,13 @@ class Client:
         self._places.release()
         if connection.complete and connection.reusable and not connection.closed:
             self._busy.discard(connection)
-            self._free.append(connection)
+            self._free.append((connection, time.monotonic()))
         else:
             self._drop(connection)
 
     async def aclose(self) -> None:
         """Closes every connection; running requests fail with Unavailable."""
-        for connection in [*self._free, *self._busy]:
+        for connection in [*(free for free, _ in self._free), *self._busy]:
             connection.abort()
         self._free.clear()
         self._busy.clear()
@@ -153,10 +156,13 @@ class Client:
         except TimeoutError:
             raise Throttled("too many transfers run on this account", retry_after=5) from None
 
-    async def _connection(self) -> tuple[Connection, bool]:
+    async def _connection(self, most_idle: float | None) -> tuple[Connection, bool]:
+        """One that lies idle, for at most that many seconds, or a new one; and whether it is new."""
+        now = time.monotonic()
         while self._free:
-            connection = self._free.pop()
-            if not connection.closed and connection.reusable:
+            connection, since = self._free.pop()
+            young = most_idle is None or now - since <= most_idle
+            if young and not connection.closed and connection.reusable:
                 self._busy.add(connection)
                 return connection, False
             connection.abort()

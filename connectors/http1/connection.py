@@ -16,7 +16,7 @@ from connectors.interface import BadAnswer, Unavailable
 type Headers = Sequence[tuple[bytes, bytes]]
 type Body = bytes | AsyncIterator[bytes] | None
 
-_HIGH = 512 * 1024
+_HIGH = 128 * 1024
 _LARGEST_HEAD = 64 * 1024
 _CONTINUE_WITHIN = 2.0
 _NO_BODY = frozenset({204, 304})

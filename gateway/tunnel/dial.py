@@ -10,8 +10,9 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING
 
+from connect_agent.tunnel import RelayEnd
 from connectors.interface import BadAnswer, StoreError, TimedOut, Unavailable, UntrustedHost
 
 if TYPE_CHECKING:
@@ -111,70 +112,6 @@ class NetworkDialer:
             raise
         end.begin()
         return ours
-
-
-class RelayEnd(asyncio.Protocol):
-    """One end of a pair. A full buffer here stops reading there; an end there is a half close here.
-
-    The first end made does not read before `begin`, when its peer is there to take the bytes.
-    """
-
-    takes_views: ClassVar[bool] = True
-    """Told to TunnelTransport: a view of the message will do, no copy is needed."""
-    transport: asyncio.Transport
-
-    def __init__(self, peer: "RelayEnd | None" = None) -> None:
-        self.peer = peer
-        self.ended = False
-        self.lost = False
-
-    def begin(self) -> None:
-        """Both ends stand: bytes may flow. An end that was lost in between takes the other with it."""
-        if self.lost and self.peer is not None:
-            self.peer.transport.close()
-        elif not self.transport.is_closing():
-            self.transport.resume_reading()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport; waits with reading unless the peer is there."""
-        self.transport = cast("asyncio.Transport", transport)  # uvloop\'s own do not inherit from it
-        if self.peer is None:
-            self.transport.pause_reading()
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes go to the other end as they are."""
-        if self.peer is not None:
-            self.peer.transport.write(data)
-
-    def eof_received(self) -> bool:
-        """Passed on as a half close; this end stays open for what still comes the other way."""
-        self.ended = True
-        if self.peer is not None and not self.peer.transport.is_closing():
-            self.peer.transport.write_eof()
-            if self.peer.ended:
-                self.peer.transport.close()
-                self.transport.close()
-        return True
-
-    def pause_writing(self) -> None:
-        """Full here: no more reading there."""
-        if self.peer is not None and not self.peer.transport.is_closing():
-            self.peer.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Room again."""
-        if self.peer is not None and not self.peer.transport.is_closing():
-            self.peer.transport.resume_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Closed here closes there, after what was already written; broken here breaks there."""
-        self.lost = True
-        if self.peer is None or self.peer.lost or not hasattr(self.peer, "transport"):
-            return
-        if exc is None:
-            self.peer.transport.close()
-        else:
-            self.peer.transport.abort()
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class LargeBuffers(HttpToolsProtocol):
         """Widens the buffers, then goes on as usual."""
         if (sock := transport.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-        transport.set_write_buffer_limits(high=4 * 256 * 1024)
+        transport.set_write_buffer_limits(high=128 * 1024)
         super().connection_made(transport)
 
 
