@@ -98,7 +98,9 @@ def _running(server: str, folder: Path, data: Path, user: str | None) -> Iterato
             process.wait()
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", data: Path, log: Path, within: float = 60.0) -> None:
+def _wait_until_ready(
+    process: "subprocess.Popen[bytes]", data: Path, log: Path, within: float = 60.0
+) -> None:
     """The last line of postmaster.pid says `ready` once connections are taken."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:

@@ -31,7 +31,12 @@ async def tenant(database: Database, name: str = "ann") -> Tenant:
 
 
 async def account(
-    database: Database, application: str, name: str = "files", *, service: str = "local", network: int | None = None
+    database: Database,
+    application: str,
+    name: str = "files",
+    *,
+    service: str = "local",
+    network: int | None = None,
 ) -> int:
     """The id of a new account."""
     async with database.session() as session:
