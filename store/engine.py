@@ -1,18 +1,21 @@
-"""The state's database behind a URL: engine, sessions, and SQLite's settings."""
+"""The state's database behind a URL: engine, sessions, SQLite's settings, and drivers' errors as ours."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import event, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from store.errors import Duplicate
+from store.errors import Duplicate, Missing, StateError, Unfit
 
 _ASYNC = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_SYNC = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 _BUSY_MS = 15_000
+_TAKEN = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
+_NO_PARENT = {"23503", "SQLITE_CONSTRAINT_FOREIGNKEY"}
+_DATA_EXCEPTION = "22"  # the class of SQLSTATEs for values that are wrong by themselves
 
 
 class Database:
@@ -26,13 +29,11 @@ class Database:
     async def session(self) -> AsyncIterator[AsyncSession]:
         """A session in one transaction: committed at the end, rolled back on any error.
 
-        Raises Duplicate when a unique value is taken.
+        A statement in it raises Duplicate when a unique value is taken, Missing when what the row belongs to
+        is not there, Unfit when the database can't hold a value. Nothing but leaving works after that.
         """
-        try:
-            async with self._sessions.begin() as session:
-                yield session
-        except IntegrityError as error:
-            raise Duplicate("a unique value is taken") from error
+        async with self._sessions.begin() as session:
+            yield session
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -44,7 +45,11 @@ def open_database(url: str) -> Database:
 
     Raises ValueError for a kind of database that is not supported.
     """
-    engine = create_async_engine(async_url(url), pool_pre_ping=not url.startswith("sqlite"))
+    # hidden: a driver's error may be logged, and what was to be written is nobody's business there
+    engine = create_async_engine(
+        async_url(url), pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True
+    )
+    event.listen(engine.sync_engine, "handle_error", _as_ours, retval=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -60,13 +65,32 @@ def async_url(url: str) -> str:
     return parsed.set(drivername=driver).render_as_string(hide_password=False)
 
 
+def _as_ours(context: ExceptionContext) -> StateError | None:
+    """Our error for a driver's, whatever the database; None leaves it as it is."""
+    original = context.original_exception
+    code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None) or ""
+    if isinstance(context.sqlalchemy_exception, IntegrityError):
+        if code in _TAKEN:
+            return Duplicate("a unique value is taken")
+        return Missing("what the row belongs to is not there") if code in _NO_PARENT else None
+    if isinstance(original, OverflowError | UnicodeEncodeError) or code.startswith(_DATA_EXCEPTION):
+        return Unfit("a value that the database can't hold")
+    return None
+
+
 def _prepare_sqlite(connection: Any, record: object) -> None:
     """WAL lets readers and the writer go on side by side; foreign keys are off unless asked for."""
     connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+    connection.create_function("lower", 1, _lower, deterministic=True)
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON", "synchronous=NORMAL"):
+    for pragma in (f"busy_timeout={_BUSY_MS}", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _lower(value: object) -> object:
+    """SQLite's own knows ASCII alone, and a search has to find `Ärger` by `ärger` as on PostgreSQL."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def _begin_sqlite(connection: Any) -> None:

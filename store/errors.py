@@ -3,7 +3,9 @@
 StateError
 ├── Duplicate   a unique value is taken
 ├── Stale       the row changed since it was read
-└── Missing     the row is not there
+├── Missing     the row, or what it belongs to, is not there
+├── Unfit       a value that the database can't hold
+└── Outdated    the tables are another version's
 """
 
 
@@ -20,4 +22,12 @@ class Stale(StateError):
 
 
 class Missing(StateError):
-    """The row is not there."""
+    """The row, or what it belongs to, is not there."""
+
+
+class Unfit(StateError):
+    """A value that the database can't hold: too long, too large, or a NUL on PostgreSQL."""
+
+
+class Outdated(StateError):
+    """The tables are another version's; the text says what to do."""

@@ -8,8 +8,10 @@ from gateway.api.main import build
 from gateway.api.server import server
 from gateway.operations import Operations
 from gateway.settings import Settings
+from store import migrate
 from store.engine import open_database
 from store.envelope import SealingKey, keyfiles
+from store.errors import Outdated
 
 
 def main(settings: Settings) -> None:
@@ -28,7 +30,10 @@ async def _serve(settings: Settings, sealing_key: SealingKey) -> None:
     database = open_database(settings.database_url)
     operations = Operations(settings.worker_socket)
     try:
+        await migrate.require_current(database)
         await server(build(settings, database, operations, sealing_key), settings).serve()
+    except Outdated as error:
+        raise SystemExit(str(error)) from None
     finally:
         await operations.aclose()
         await database.aclose()

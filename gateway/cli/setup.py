@@ -70,7 +70,10 @@ def protect(
 ) -> None:
     """Lets only the worker's user read the private key, by POSIX ACLs."""
     settings = gateway_settings.load(data)
-    keyfiles.protect(keyfiles.KeyPaths.in_directory(settings.keys), worker_user, api_user)
+    try:
+        keyfiles.protect(keyfiles.KeyPaths.in_directory(settings.keys), worker_user, api_user)
+    except OSError as error:
+        fail(str(error))
     show({"keys": str(settings.keys), "private_readable_by": worker_user}, as_json)
 
 

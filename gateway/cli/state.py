@@ -9,8 +9,9 @@ from gateway import settings as gateway_settings
 from gateway.cli.output import fail
 from gateway.operations.client import Operations
 from gateway.settings import Settings
-from store import envelope
+from store import envelope, migrate
 from store.engine import Database, open_database
+from store.errors import Outdated
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,19 @@ class State:
 
 @asynccontextmanager
 async def opened(data: Path | None) -> AsyncIterator[State]:
-    """The state of a data folder; ends the command with a hint when it was never initialised."""
+    """The state of a data folder; ends the command with a hint when it is not ready for this version."""
     settings = gateway_settings.load(data)
     if not (settings.keys / "sealing.pub.pem").exists():
         fail(f"{settings.data} has no keys yet: run 'isthmus init --data {settings.data}' first")
     database = open_database(settings.database_url)
     operations = Operations(settings.worker_socket)
     try:
+        await migrate.require_current(database)
         yield State(
             settings, database, envelope.SealingKey.load(settings.keys / "sealing.pub.pem"), operations
         )
+    except Outdated as error:
+        fail(str(error))
     finally:
         await operations.aclose()
         await database.aclose()

@@ -23,9 +23,10 @@ from gateway.settings import Settings
 from gateway.tunnel import DirectDialer, Hub, NetworkDialer
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
-from store import envelope
+from store import envelope, migrate
 from store.engine import Database, open_database
-from store.envelope import unseal
+from store.envelope import keyfiles, unseal
+from store.errors import Outdated
 from store.queries import networks
 from store.queries import settings as sealed_settings
 
@@ -50,6 +51,10 @@ async def run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.aclose)
+        try:
+            await migrate.require_current(database)
+        except Outdated as error:
+            raise SystemExit(str(error)) from None
         sealing = envelope.SealingKey.load(settings.keys / "sealing.pub.pem")
         private = [unseal.UnsealingKey.load(settings.keys / "unsealing.key.pem")]
         async with database.session() as session:
@@ -164,7 +169,11 @@ async def _saw_agent(database: Database, agent_id: int, policy: list[str]) -> No
 
 
 def main(settings: Settings) -> None:
-    """The process's entry, called by the supervisor in the child."""
+    """The process's entry; with separation enforced, none when others can read the private key."""
     telemetry.start("worker", settings.log_level)
     keep_freed_memory()
+    private = keyfiles.KeyPaths.in_directory(settings.keys).private
+    if settings.separation == "enforced" and (others := keyfiles.other_readers(private)):
+        named = ", ".join(others)
+        raise SystemExit(f"others can read the private key ({named}): see 'isthmus keys protect'")
     uvloop.run(run(settings))

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.errors import StateError
 from store.tables import Audit, now
 
 _START = bytes(32)
+_LOCK = 0x617564697400  # "audit" and a zero: PostgreSQL's advisory locks are numbers
 
 
 class BrokenChain(StateError):
@@ -20,7 +21,11 @@ class BrokenChain(StateError):
 async def append(
     session: AsyncSession, actor: str, action: str, subject: str, detail: Mapping[str, object]
 ) -> None:
-    """Adds a row behind the last one. Two writers at once: the later one fails with Duplicate."""
+    """Adds a row behind the last one. Two writers at once: the later waits until the earlier has committed.
+
+    So append last in a transaction: whoever appends next waits for what comes after it.
+    """
+    await _take_turns(session)
     last = await session.scalar(select(Audit.digest).order_by(Audit.id.desc()).limit(1))
     row = Audit(
         at=now(),
@@ -43,6 +48,12 @@ async def verify(session: AsyncSession) -> int:
             raise BrokenChain(f"the audit log was tampered with at or before row {row.id}")
         previous, rows = row.digest, rows + 1
     return rows
+
+
+async def _take_turns(session: AsyncSession) -> None:
+    """On SQLite there is one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
 def _digest(row: Audit) -> bytes:

@@ -9,7 +9,7 @@ from store.tables import Developer, DeveloperKey
 async def create(
     session: AsyncSession, email: str, password_hash: str | None, *, key_digest: bytes, key_sealed: bytes
 ) -> Developer:
-    """The new developer, with a first Meta token. Raises Duplicate at commit when the e-mail is taken."""
+    """The new developer, with a first Meta token. Raises Duplicate when the e-mail is taken."""
     developer = Developer(email=email, password_hash=password_hash)
     session.add(developer)
     await session.flush()

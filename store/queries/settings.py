@@ -2,6 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from store.errors import Duplicate
 from store.tables import SealedSetting
 
 
@@ -15,6 +16,9 @@ async def put_once(session: AsyncSession, name: str, sealed: bytes) -> bytes:
     """The value that stands: this one when there was none, else the one that was there."""
     if (there := await get(session, name)) is not None:
         return there
-    session.add(SealedSetting(name=name, sealed=sealed))
-    await session.flush()
+    try:
+        async with session.begin_nested():
+            session.add(SealedSetting(name=name, sealed=sealed))
+    except Duplicate:  # another process was faster
+        return await get(session, name) or sealed
     return sealed
