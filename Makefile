@@ -38,7 +38,7 @@ docs: setup
 	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 bench: setup servers
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --out docs/benchmarks.md
 
 clean:
 	rm -rf $(VENV) .tox build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,7 +11,7 @@ from typing import cast
 
 import h11
 
-from connectors.interface import BadAnswer, Unavailable
+from connectors.interface import CHUNK, BadAnswer, Unavailable
 
 type Headers = Sequence[tuple[bytes, bytes]]
 type Body = bytes | AsyncIterator[bytes] | None
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop\'s own do not inherit from it
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own do not inherit from it
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wakes whoever waits."""
@@ -146,7 +146,10 @@ class Connection(asyncio.Protocol):
         self._take_raw(rest)
 
     def _push(self, data: bytes) -> None:
-        self._pieces.append(data)
+        if len(data) <= CHUNK:
+            self._pieces.append(data)
+        else:  # TLS hands over what several records held in one
+            self._pieces.extend(data[at : at + CHUNK] for at in range(0, len(data), CHUNK))
         self._buffered += len(data)
         if self._buffered > _HIGH and not self._paused and self._transport is not None:
             self._paused = True

@@ -8,7 +8,7 @@ import pwd
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,7 +151,7 @@ def _acl(path: Path) -> Iterator[tuple[int, int, int]]:
     yield from _ACL_ENTRY.iter_unpack(attribute[_ACL_HEAD:])
 
 
-def _named(kind: str, look: Callable[[int], tuple[str, ...]], number: int) -> str:
+def _named(kind: str, look: Callable[[int], Sequence[object]], number: int) -> str:
     try:
         return f"{kind} {look(number)[0]}"
     except KeyError:

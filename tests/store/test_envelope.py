@@ -1,14 +1,21 @@
 """Sealed secrets open where they belong, and nowhere else."""
 
+import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from hypothesis import given
+from hypothesis import strategies as st
 
 from store import envelope
 from store.envelope import keyfiles
 from store.envelope.unseal import Unsealable, UnsealingKey, unseal
 
 HERE = envelope.Context("accounts", "1", "credential")
+_VECTORS = json.loads((Path(__file__).parent / "envelope_vectors.json").read_text())
+_contexts = st.builds(envelope.Context, st.text(), st.text(), st.text())
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +72,34 @@ def test_the_private_key_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert paths.private.stat().st_mode & 0o777 == 0o600
     before = paths.private.read_bytes()
     assert keyfiles.create_pair(tmp_path).private.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def vector_key() -> UnsealingKey:
+    private = load_pem_private_key(_VECTORS["private_key"].encode(), password=None)
+    assert isinstance(private, RSAPrivateKey)
+    return UnsealingKey(private, envelope.SealingKey.of(private.public_key()).id)
+
+
+@pytest.mark.parametrize("vector", _VECTORS["vectors"], ids=lambda vector: vector["plaintext"] or "empty")
+def test_vectors_made_apart_from_this_code_open(vector_key: UnsealingKey, vector: dict[str, str]) -> None:
+    context = envelope.Context(vector["table"], vector["row"], vector["column"])
+    opened = unseal(bytes.fromhex(vector["sealed"]), context, [vector_key])
+    assert opened == bytes.fromhex(vector["plaintext"])
+
+
+@given(plaintext=st.binary(max_size=200), context=_contexts, other=_contexts)
+def test_any_secret_opens_where_it_belongs_and_nowhere_else(
+    vector_key: UnsealingKey, plaintext: bytes, context: envelope.Context, other: envelope.Context
+) -> None:
+    sealed = envelope.seal(plaintext, context, envelope.SealingKey.of(vector_key.private.public_key()))
+    assert unseal(sealed, context, [vector_key]) == plaintext
+    if other != context:
+        with pytest.raises(Unsealable):
+            unseal(sealed, other, [vector_key])
+
+
+@given(st.binary(max_size=400))
+def test_what_was_never_sealed_fails_with_the_same_error(vector_key: UnsealingKey, junk: bytes) -> None:
+    with pytest.raises(Unsealable, match=r"^the secret can't be unsealed$"):
+        unseal(junk, HERE, [vector_key])
