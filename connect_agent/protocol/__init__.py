@@ -14,7 +14,14 @@ from connect_agent.protocol.events import (
     StreamRefused,
 )
 from connect_agent.protocol.frames import Code
-from connect_agent.protocol.handshake import NO_SESSION, SUBPROTOCOL, AgentHandshake, HubHandshake, Welcome
+from connect_agent.protocol.handshake import (
+    NO_SESSION,
+    SUBPROTOCOL,
+    AgentHandshake,
+    HubHandshake,
+    Welcome,
+    read_policy,
+)
 from connect_agent.protocol.session import Limits, Role, Session
 
 __all__ = [
@@ -40,4 +47,5 @@ __all__ = [
     "StreamOpened",
     "StreamRefused",
     "Welcome",
+    "read_policy",
 ]

@@ -120,22 +120,30 @@ class HubHandshake:
         self._transcript = _transcript(hello.message, signed)
         return _frame(Type.CHALLENGE, signed + self._key.sign(_HUB + self._transcript))
 
-    def check(self, proof: bytes, public_key: bytes) -> str:
-        """The agent's policy (JSON), once it has proved that it holds its key. Raises PeerFault."""
+    def check(self, proof: bytes, public_key: bytes) -> list[str]:
+        """The agent's policy, once it has proved that it holds its key. Raises PeerFault."""
         payload = _payload(proof, Type.PROOF)
         try:
             Ed25519PublicKey.from_public_bytes(public_key).verify(payload[:64], _AGENT + self._transcript)
-            policy = payload[64:].decode()
-            if not isinstance(json.loads(policy), list):
-                raise PeerFault("a policy that is no list")
         except (InvalidSignature, ValueError):
             raise PeerFault("the agent could not prove that it has its key") from None
-        return policy
+        return read_policy(payload[64:])
 
     @staticmethod
     def welcome(session: bytes, hub: str, *, resumed: bool) -> bytes:
         """The last message of the handshake."""
         return _frame(Type.WELCOME, _WELCOME.pack(session, resumed) + hub.encode())
+
+
+def read_policy(text: bytes | str) -> list[str]:
+    """An allow-list as PROOF and POLICY tell it. Raises PeerFault."""
+    try:
+        policy = json.loads(text)
+    except (ValueError, RecursionError):
+        raise PeerFault("a policy that is no JSON") from None
+    if not isinstance(policy, list) or not all(isinstance(rule, str) for rule in policy):
+        raise PeerFault("a policy that is no list of texts")
+    return policy
 
 
 def _frame(kind: Type, payload: bytes) -> bytes:

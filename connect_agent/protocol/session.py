@@ -307,6 +307,7 @@ class Session:
         if not self._resuming:
             raise PeerFault("RESUME in a session that was not broken")
         self._resuming = False
+        self._drop_what_speaks_of_unseen(resume.highest)
         told: list[Event] = []
         theirs = {row.stream: row for row in resume.rows}
         for stream in list(self._streams.values()):
@@ -323,6 +324,14 @@ class Session:
             self._unknown(number)
             self._control.append(frames.Reset(number, frames.Code.GONE))
         return told
+
+    def _drop_what_speaks_of_unseen(self, highest: int) -> None:
+        """Streams that the peer never saw are opened again, in order; those that are gone never were."""
+        self._control = deque(
+            frame
+            for frame in self._control
+            if not isinstance(frame, frames.Open | frames.Reset) or frame.stream <= highest
+        )
 
     def _resume_stream(self, stream: Stream, row: frames.Row) -> list[Event]:
         stream.rewind(row)

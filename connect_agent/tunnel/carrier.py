@@ -28,6 +28,7 @@ from connect_agent.protocol import (
     StreamBroken,
     StreamOpened,
     StreamRefused,
+    read_policy,
 )
 from connect_agent.tunnel.errors import Refusal, SessionEnded, TunnelLost
 from connect_agent.tunnel.pace import Pace
@@ -271,7 +272,7 @@ class Carrier:
                     transport.ended(ConnectionResetError("the stream was reset"))
             case PolicyChanged(text):
                 if self._on_policy is not None:
-                    self._on_policy(json.loads(text))
+                    self._on_policy(read_policy(text))
             case Draining():
                 self.draining = True
 

@@ -63,4 +63,4 @@ async def greet_as_hub(
         resumed = hello.session != NO_SESSION and resumable(hello.agent, hello.session)
         session = hello.session if resumed else os.urandom(16)
         await send(websocket, handshake.welcome(session, hub, resumed=resumed))
-        return Greeting(hello.agent, json.loads(policy), session, resumed)
+        return Greeting(hello.agent, policy, session, resumed)

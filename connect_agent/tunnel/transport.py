@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from connect_agent.tunnel.carrier import Carrier
+from connect_agent.protocol import Session
 
 _HIGH = 256 * 1024
 _LOW = 64 * 1024
@@ -13,10 +12,28 @@ _LOW = 64 * 1024
 type Piece = bytes | memoryview
 
 
+class Streams(Protocol):
+    """Who keeps a session's streams, as a transport sees it: the carrier."""
+
+    session: Session
+
+    def wake(self) -> None:
+        """There may be something to send."""
+
+    def consumed(self, number: int, size: int) -> None:
+        """The local end took bytes."""
+
+    def leave(self, number: int) -> None:
+        """The local end closed."""
+
+    def forget(self, number: int) -> None:
+        """The local end is gone."""
+
+
 class TunnelTransport(asyncio.Transport):
     """A stream as an asyncio transport. Reading paused here stops the sender at the other end, by credit."""
 
-    def __init__(self, carrier: "Carrier", number: int, protocol: asyncio.Protocol) -> None:
+    def __init__(self, carrier: Streams, number: int, protocol: asyncio.Protocol) -> None:
         super().__init__({"peername": ("tunnel", number)})
         self._carrier = carrier
         self._number = number
