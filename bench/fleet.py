@@ -4,6 +4,7 @@ import contextlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,8 @@ from types import TracebackType
 from typing import Self
 
 import psutil
+
+_LAST_LINES = 20  # of each log, shown when a measurement fails
 
 
 def free_port() -> int:
@@ -55,6 +58,8 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            self._show_logs()
         for process in reversed(self._running):
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
@@ -63,6 +68,11 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def _show_logs(self) -> None:
+        for log in sorted(self.folder.glob("**/*.log")):
+            for line in log.read_text(errors="replace").splitlines()[-_LAST_LINES:]:
+                print(f"{log.stem}: {line}", file=sys.stderr)
 
 
 def tree(roots: Iterable[psutil.Process]) -> list[psutil.Process]:

@@ -12,11 +12,9 @@ from tests.servers.sshd import Sshd
 
 
 def nginx_static(fleet: Fleet, folder: Path) -> tuple[int, list[psutil.Process]]:
-    """nginx that serves a folder, and takes uploads into it."""
+    """nginx that serves a folder."""
     port = free_port()
-    http = f"""
-    client_body_temp_path {folder};
-    server {{ listen 127.0.0.1:{port}; root {folder}; location / {{ dav_methods PUT; }} }}"""
+    http = f"server {{ listen 127.0.0.1:{port}; root {folder}; }}"
     return port, [_nginx(fleet, f"static{port}", http, port)]
 
 
