@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from connect_agent.protocol.frames import Credit, Data, Fin, Open, Opened, Resume, Row, decode, encode
+from connect_agent.protocol.frames import Credit, Data, Fin, Frame, Open, Opened, Resume, Row, decode, encode
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
-FRAMES = [
+FRAMES: list[Frame] = [
     Open(1, "nas", 445),
     Opened(1),
     Data(1, b"abc"),
