@@ -4,105 +4,19 @@ import hashlib
 import io
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import kloudless
 import pytest
 
-from tests.servers.sshd import Sshd, free_port, sshd, wait_for_port
+from tests.journeys.product import AGENT, Gateway
+from tests.servers.sshd import sshd
 
 pytestmark = [pytest.mark.journey, pytest.mark.server]
-ISTHMUS = [sys.executable, "-m", "gateway.cli.main"]
-AGENT = [sys.executable, "-c", "from connect_agent.cli import main; main()"]
 NAMES = ["plain.txt", "Ünï cödé.txt", "100% + 'quotes' \"double\".txt", ".hidden", "n" * 251 + ".txt"]
-
-
-class Gateway:
-    def __init__(self, folder: Path, server: Sshd) -> None:
-        self.folder, self.server = folder, server
-        self.data = folder / "data"
-        self.port = free_port()
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def isthmus(self, *words: str) -> Any:
-        done = subprocess.run(
-            [*ISTHMUS, *words, "--data", str(self.data), "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def agent(self, *words: str) -> str:
-        done = subprocess.run([*AGENT, *words], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
-
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"log{len(self.processes)}").open("wb")
-        started = subprocess.Popen(command, stdout=log, stderr=log)
-        log.close()
-        self.processes.append(started)
-        return started
-
-    def set_up(self) -> None:
-        self.isthmus("init")
-        self.isthmus("developer", "create", "dev@example.com")
-        self.app = self.isthmus("app", "create", "demo", "--developer", "dev@example.com")
-        self.isthmus("network", "create", "office")
-        self.start(*ISTHMUS, "serve", "--data", str(self.data), "--port", str(self.port))
-        wait_for_port(self.port)
-        url = f"http://127.0.0.1:{self.port}"
-        token = self.isthmus("network", "invite", "office", "--url", url)["token"]
-        config = str(self.folder / "agent.toml")
-        allow = f"127.0.0.1:{self.server.port}"
-        self.agent("join", token, "--config", config, "--allow", allow)
-        self.running_agent = self.start(*AGENT, "run", "--config", config)
-        self.until(lambda: self.isthmus("network", "status")["networks"][0]["agents"][0]["connected"])
-        key = self.folder / "key"
-        key.write_text(self.server.private_key)
-        self.account = self.isthmus(
-            "account", "add", "sftp", "--app", self.app["id"], "--network", "office",
-            "--set", "host=127.0.0.1", "--set", f"port={self.server.port}",
-            "--set", f"username={self.server.user}", "--set", f"private_key=@{key}",
-            "--set", f"root={self.server.data}",
-        )  # fmt: skip
-
-    def until(self, holds: Any, within: float = 20.0) -> None:
-        deadline = time.monotonic() + within
-        while not holds():
-            assert time.monotonic() < deadline, "it did not come true in time"
-            time.sleep(0.2)
-
-    def stop(self) -> None:
-        for process in reversed(self.processes):
-            process.send_signal(signal.SIGTERM)
-        for process in reversed(self.processes):
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def call(self, method: str, path: str, token: str | None = None, **headers: str) -> tuple[int, Any]:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1{path}", method=method)
-        request.add_header("Authorization", f"Bearer {token or self.account['access_token']}")
-        for name, value in headers.items():
-            request.add_header(name.replace("_", "-"), value)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
 
 
 @pytest.fixture(scope="module")
