@@ -6,6 +6,7 @@ Subclass `Conformance` in a test module of your own, or run them as they are:
         --connector sftp --set host=files.example --set username=me --set password=@FILE
 """
 
-from connectors.conformance.suite import Conformance, Store
+from connectors.conformance.kit import Store
+from connectors.conformance.suite import Conformance
 
 __all__ = ["Conformance", "Store"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from connectors.conformance.suite import Conformance, Store
+from connectors.conformance.kit import Store
+from connectors.conformance.suite import Conformance
 
 
 class TestLive(Conformance):

@@ -8,7 +8,7 @@ import pytest
 
 from connectors import registry
 from connectors.conformance.direct import Direct
-from connectors.conformance.suite import Store
+from connectors.conformance.kit import Store
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

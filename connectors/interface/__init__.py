@@ -3,9 +3,18 @@
 from connectors.interface.capabilities import (
     PROTOCOLS,
     CanCopy,
+    CanKeepProperties,
+    CanListTrees,
     CanMakeFolders,
     CanMove,
+    CanPresignDownloads,
+    CanPresignUploads,
+    CanPurge,
     CanSearch,
+    CanSendHeaders,
+    CanSetPermissions,
+    CanTellQuota,
+    CanWriteInParts,
     Capability,
     implemented,
 )
@@ -32,6 +41,8 @@ from connectors.interface.errors import (
     UntrustedHost,
 )
 from connectors.interface.network import Dialer
+from connectors.interface.parts import Part, Upload
+from connectors.interface.sharing import Permission, Presigned, Quota, Role, Who
 
 __all__ = [
     "CHUNK",
@@ -41,9 +52,18 @@ __all__ = [
     "BadCredential",
     "BadSpan",
     "CanCopy",
+    "CanKeepProperties",
+    "CanListTrees",
     "CanMakeFolders",
     "CanMove",
+    "CanPresignDownloads",
+    "CanPresignUploads",
+    "CanPurge",
     "CanSearch",
+    "CanSendHeaders",
+    "CanSetPermissions",
+    "CanTellQuota",
+    "CanWriteInParts",
     "Capability",
     "Connector",
     "Content",
@@ -59,7 +79,12 @@ __all__ = [
     "NotPermitted",
     "OutOfSpace",
     "Page",
+    "Part",
+    "Permission",
     "PreconditionFailed",
+    "Presigned",
+    "Quota",
+    "Role",
     "Settings",
     "Span",
     "StoreError",
@@ -68,5 +93,7 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "UntrustedHost",
+    "Upload",
+    "Who",
     "implemented",
 ]

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from connectors.interface.capabilities import Capability
-from connectors.interface.entry import Content, Entry, Page, Span
+from connectors.interface.entry import Content, Entry, Kind, Page, Span
 from connectors.interface.network import Dialer
 
 CHUNK = 256 * 1024
@@ -63,6 +63,11 @@ class Connector(ABC):
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
 
     @classmethod
+    def normal_id(cls, raw_id: str, kind: Kind) -> str:
+        """The raw id as this connector writes it, of one as people write it: `/docs/` is `docs`."""
+        return raw_id.strip("/")
+
+    @classmethod
     @abstractmethod
     async def open(cls, settings: Settings, context: Context) -> Self:
         """An open account. Connects lazily or at once; raises BadCredential, UntrustedHost, Unavailable."""
@@ -74,6 +79,10 @@ class Connector(ABC):
     @abstractmethod
     async def stat(self, raw_id: str) -> Entry:
         """The entry with this raw id (`""` is the root). Raises NotFound."""
+
+    async def child(self, parent: str, name: str) -> Entry:
+        """The entry of that name in a folder. Raises NotFound. As here where a path is the id."""
+        return await self.stat(f"{parent}/{name}" if parent else name)
 
     @abstractmethod
     async def list(self, folder: str, cursor: str | None, limit: int) -> Page:

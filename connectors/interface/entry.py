@@ -1,7 +1,7 @@
 """What a store holds: entries (files and folders), pages of them, spans of bytes."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -19,11 +19,14 @@ class Entry:
 
     Attributes:
         raw_id: the store's own id; for a path-based store the path under the account's root, with `/`
-            between parts and none in front; `""` is the root.
+            between parts and none in front; `""` is the root. An object store's folder ends with `/`, so
+            that it is another id than an object of that name.
         parent: the parent folder's raw_id; None for the root.
         size: bytes; None where the store does not say, and for folders.
         etag: an opaque version; changes whenever the bytes do. None where the store has none.
         modified, created: aware, UTC; None where the store does not say.
+        raw: the store's own description as JSON has it, where there is more than the above; no part of
+            what makes two entries equal.
     """
 
     raw_id: str
@@ -36,6 +39,7 @@ class Entry:
     etag: str | None = None
     mime_type: str | None = None
     owner: str | None = None
+    raw: Mapping[str, object] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,7 +185,8 @@ class Worker:
 
     async def _encode_raw_id(self, arguments: Arguments) -> Any:
         account = await self._account(arguments)
-        return {"id": account.ids.make(arguments["raw_id"].strip("/"), Kind(arguments["kind"]))}
+        kind = Kind(arguments["kind"])
+        return {"id": account.ids.make(account.connector.normal_id(arguments["raw_id"], kind), kind)}
 
     async def _read(self, arguments: Arguments, send: "Started") -> None:
         account = await self._account(arguments)
@@ -340,14 +341,14 @@ def view(account: OpenAccount, entry: Entry) -> EntryView:
     """The entry with public ids. For a path-based store the path is the raw id."""
     parent = None
     if entry.parent is not None:
-        name = entry.parent.rpartition("/")[2] or "/"
+        name = entry.parent.rstrip("/").rpartition("/")[2] or "/"
         parent = ParentView(account.ids.make(entry.parent, Kind.FOLDER), name)
     return EntryView(
         id=account.ids.make(entry.raw_id, entry.kind),
         raw_id=entry.raw_id,
         name=entry.name or "/",
         type=entry.kind,
-        path="/" + entry.raw_id,
+        path="/" + entry.raw_id.rstrip("/"),
         parent=parent,
         size=entry.size,
         modified=entry.modified,
@@ -370,5 +371,5 @@ def _lacks(account: OpenAccount, verb: str) -> Unsupported:
 
 
 def _not_into_itself(entry: Entry, parent: str) -> None:
-    if entry.kind is Kind.FOLDER and (parent + "/").startswith(entry.raw_id + "/"):
+    if entry.kind is Kind.FOLDER and f"{parent.rstrip('/')}/".startswith(f"{entry.raw_id.rstrip('/')}/"):
         raise InvalidName("a folder can't be put into itself")

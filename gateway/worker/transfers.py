@@ -138,7 +138,7 @@ async def write(
 async def find(connector: Connector, parent: str, name: str) -> Entry | None:
     """The entry of that name in the folder, or None."""
     try:
-        return await connector.stat(f"{parent}/{name}" if parent else name)
+        return await connector.child(parent, name)
     except NotFound:
         return None
 

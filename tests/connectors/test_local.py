@@ -12,7 +12,7 @@ import pytest
 
 from connectors.conformance import Store
 from connectors.conformance.direct import Direct
-from connectors.conformance.suite import names, pieces, put, whole
+from connectors.conformance.kit import names, pieces, put, whole
 from connectors.interface import Connector, NotFound, NotPermitted, OutOfSpace, StoreError
 from connectors.local import LocalConnector
 

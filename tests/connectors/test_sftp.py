@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from connectors.conformance import Store
 from connectors.conformance.direct import Direct
-from connectors.conformance.suite import names, put, whole
+from connectors.conformance.kit import names, put, whole
 from connectors.interface import BadCredential, Context, NotFound, StoreError, Unavailable, UntrustedHost
 from connectors.sftp import SftpConnector
 from connectors.sftp.settings import SftpSettings

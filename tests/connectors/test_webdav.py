@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from connectors.conformance import Store
 from connectors.conformance.direct import Direct
-from connectors.conformance.suite import pieces, put, whole
+from connectors.conformance.kit import pieces, put, whole
 from connectors.interface import (
     BadAnswer,
     BadCredential,
