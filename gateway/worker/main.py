@@ -23,6 +23,7 @@ from gateway.settings import Settings
 from gateway.tunnel import DirectDialer, Hub, NetworkDialer
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
+from gateway.worker.desk import Desk
 from store import envelope, migrate
 from store.engine import Database, open_database
 from store.envelope import keyfiles, unseal
@@ -85,7 +86,7 @@ async def run(settings: Settings) -> None:
             settings.idle_timeout,
         )
         stack.push_async_callback(accounts.aclose)
-        worker = Worker(accounts, hub, private, resume_within=settings.session_linger)
+        worker = Worker(Desk(accounts, hub, private, settings.session_linger))
         await _serve(settings, worker, hub, accounts)
 
 
