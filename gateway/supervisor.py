@@ -1,6 +1,7 @@
 """Starts the processes of `isthmus serve`, restarts one that died, and drains them on SIGTERM."""
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -79,8 +80,8 @@ class Supervisor:
     def _environment(self) -> dict[str, str]:
         """The settings as the children read them: the same environment, with the options laid over it."""
         given = {
-            f"ISTHMUS_{name.upper()}": str(value)
-            for name, value in self._settings.model_dump().items()
+            f"ISTHMUS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in self._settings.model_dump(mode="json").items()
             if value is not None
         }
         return {**os.environ, **given}  # noqa: TID251  the children read their settings from it

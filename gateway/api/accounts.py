@@ -1,9 +1,8 @@
-"""Accounts and their tasks (API.md 2)."""
+"""Accounts (API.md 2). Their tasks are in `tasks`."""
 
 import contextlib
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
 from gateway.access import NotYours
@@ -13,7 +12,7 @@ from gateway.api.bodies import json_object
 from gateway.api.call import Call, not_implemented, ref, resource
 from gateway.api.errors import ApiError, invalid
 from gateway.operations import WorkerUnavailable
-from store.queries import accounts, audit, tasks
+from store.queries import accounts, audit
 
 _CREDENTIAL = ("token", "password", "refresh_token", "token_secret", "token_expiry")
 
@@ -118,29 +117,6 @@ async def encode_raw_id(call: Call) -> Response:
     return resources.send({"id": await call.parts.operations.encode_raw_id(ref(account), raw_id, kind)})
 
 
-async def task(call: Call) -> Response:
-    """A task's state, and its result when there is one."""
-    account = await call.account()
-    async with reading(call.parts.database) as session:
-        found = await tasks.fetch(session, account.id, call.path_params["task"])
-    if found is None:
-        raise NotYours
-    href = f"{call.base}/accounts/{account.id}/tasks/{found.id}"
-    own = {"id": found.id, "state": found.state, "type": "task", "api": "tasks", "href": href}
-    return resources.send({**orjson.loads(found.result), **own})
-
-
-async def drop_task(call: Call) -> Response:
-    """Forgets a task."""
-    account = await call.account()
-    async with call.parts.database.session() as session:
-        found = await tasks.fetch(session, account.id, call.path_params["task"])
-        if found is None:
-            raise NotYours
-        await session.delete(found)
-    return Response(status_code=204)
-
-
 async def add(call: Call) -> Response:
     """Importing an account: the command line does that so far."""
     await call.caller()
@@ -153,5 +129,4 @@ ROUTES = [
     resource(_ACCOUNT, GET=show, PATCH=change, DELETE=remove),
     resource(f"{_ACCOUNT}/encode_raw_id", POST=encode_raw_id),
     resource(f"{_ACCOUNT}/storage/convert_id", POST=encode_raw_id),
-    resource(f"{_ACCOUNT}/tasks/{{task}}", GET=task, DELETE=drop_task),
 ]

@@ -6,19 +6,21 @@ import re
 from contextlib import aclosing
 from datetime import UTC
 from email.utils import format_datetime
+from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from connectors.interface import BadSpan, PreconditionFailed, StoreError
-from gateway.api import conditions, parameters, resources, storage
-from gateway.api.bodies import pieces
-from gateway.api.call import Call, not_implemented, ref, resource
+from gateway.api import conditions, parameters, resources, storage, tasks
+from gateway.api.bodies import json_object, pieces
+from gateway.api.call import Call, ref, resource
 from gateway.api.conditions import Range
 from gateway.api.errors import ApiError, invalid
 from gateway.api.forms import Form
 from gateway.operations import AccountRef, Conflict, EntryView, Operations, Reading, WorkerUnavailable
+from store.tables import Account
 
 _log = logging.getLogger(__name__)
 _MEDIA_TYPE = re.compile(r"[!-~]+/[!-~]+(?:; ?[!-~]+)*")
@@ -121,9 +123,12 @@ class Download(Response):
 
 async def upload(call: Call) -> Response:
     """A new file from the body, or from the `file` part of a form."""
-    account = await call.store()
-    conflict = _conflict(call)
     kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    from_url = kind == "application/json" and "x-kloudless-metadata" not in call.headers
+    account = await call.store(as_task=from_url)
+    conflict = _conflict(call)
+    if from_url:
+        return await _fetch(call, account, conflict)
     async with aclosing(pieces(call)) as body:
         size = parameters.content_length(call)
         content = body
@@ -133,8 +138,6 @@ async def upload(call: Call) -> Response:
         elif kind == "multipart/form-data":
             form = Form(call.headers["content-type"], body)
             given, content, size = await form.metadata(), form.content(), None
-        elif kind == "application/json":
-            raise not_implemented("uploading from a URL")
         else:
             raise invalid("X-Kloudless-Metadata", 'is missing: send {"name": ..., "parent_id": ...}')
         async with aclosing(content) as chunks:
@@ -146,6 +149,21 @@ async def upload(call: Call) -> Response:
                 size=size,
                 conflict=conflict,
             )
+    return resources.send(resources.entry(call, account, view), 201 if created else 200)
+
+
+async def _fetch(call: Call, account: Account, conflict: Conflict) -> Response:
+    """A new file from what a URL gives."""
+    given = await json_object(call)
+    arguments: dict[str, Any] = {
+        "url": parameters.text(given, "url"),
+        "parent_id": parameters.entry_id(given, "parent_id"),
+        "name": parameters.name(given),
+        "conflict": conflict,
+    }
+    if call.wants_task:
+        return await tasks.begin(call, account, "fetch", **arguments)
+    view, created = await call.parts.operations.fetch(ref(account), **arguments)
     return resources.send(resources.entry(call, account, view), 201 if created else 200)
 
 

@@ -15,10 +15,13 @@ from gateway.api import (
     connect,
     contents,
     enrolment,
+    listings,
     meta,
     oauth,
     resources,
+    services,
     storage,
+    tasks,
     unbuilt,
 )
 from gateway.api.call import PARTS, Call, Parts, resource
@@ -38,10 +41,13 @@ def build(settings: Settings, database: Database, operations: Operations, sealin
     enrolments = Attempts(_FAILED_ENROLMENTS, _WINDOW)
     parts = Parts(settings, database, operations, callers, sealing_key, enrolments)
     routes: list[BaseRoute] = [
+        *listings.ROUTES,
         *storage.ROUTES,
         *unbuilt.ROUTES,
         *contents.ROUTES,
         *accounts.ROUTES,
+        *tasks.ROUTES,
+        *services.ROUTES,
         *oauth.ROUTES,
         *meta.ROUTES,
         *enrolment.ROUTES,

@@ -161,6 +161,18 @@ def content_length(request: Request) -> int | None:
     return int(given)
 
 
+def optional_moment(text: str) -> datetime | None:
+    """The moment that an ISO 8601 text names, UTC unless it says otherwise; None for what is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    try:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
+
+
 def moment(at: datetime | None) -> str | None:
     """A date as the API writes it: UTC, microseconds, `Z`."""
     if at is None:

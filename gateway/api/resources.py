@@ -44,6 +44,7 @@ def _entry(
     view: EntryView, account: int, storage: str, able: frozenset[Capability], *, raw: bool
 ) -> dict[str, Any]:
     movable = Capability.MOVE in able
+    copyable = Capability.COPY in able or Capability.MKDIR in able  # folders: by the store, or by us
     is_file = view.type == "file"
     shown: dict[str, Any] = {
         "id": view.id,
@@ -60,7 +61,7 @@ def _entry(
         "owner": view.owner,
         "ids": None,
         "id_type": "path",
-        "can_copy": is_file or Capability.COPY in able,
+        "can_copy": is_file or copyable,
         "can_rename": movable,
         "can_move": movable,
         "can_delete": True,
@@ -89,7 +90,9 @@ def _parent(view: EntryView, storage: str) -> dict[str, str] | None:
 
 
 def _raw(view: EntryView) -> dict[str, Any]:
-    """The store's own description: only facts that it gave."""
+    """The store's own description: as it gave it where the connector passes that on, else the facts in it."""
+    if view.raw is not None:
+        return view.raw
     facts = {
         "id": view.raw_id,
         "name": view.name,
@@ -137,12 +140,11 @@ _ALWAYS = (
     "can_delete_file",
     "can_delete_file_permanently",
     "can_delete_folder",
+    "can_search_file_name",
 )
 _BY_CAPABILITY = {
-    Capability.MKDIR: ("can_create_folder",),
+    Capability.MKDIR: ("can_create_folder", "can_copy_folder"),
     Capability.MOVE: ("can_rename_file", "can_move_file", "can_rename_folder", "can_move_folder"),
-    Capability.COPY: ("can_copy_folder",),
-    Capability.SEARCH: ("can_search_file_name",),
 }
 _NOT_YET = (
     "multipart_uploads_supported_for_files",

@@ -3,7 +3,7 @@
 import typer
 
 from gateway import settings as gateway_settings
-from gateway.cli import account, config, demo, network, people, setup
+from gateway.cli import account, config, connectors, demo, network, people, setup
 
 app = typer.Typer(
     help="One HTTP API over every file store, including the ones behind a firewall.",
@@ -18,7 +18,8 @@ app.add_typer(setup.keys, name="keys")
 app.add_typer(people.developer, name="developer")
 app.add_typer(people.app, name="app")
 app.add_typer(account.account, name="account")
-app.add_typer(account.connector, name="connector")
+app.add_typer(connectors.connectors, name="connectors")
+app.add_typer(connectors.connectors, name="connector", hidden=True)
 app.add_typer(network.network, name="network")
 app.add_typer(network.agent, name="agent")
 app.add_typer(config.config, name="config")

@@ -10,8 +10,10 @@ from gateway.operations.messages import (
     PageView,
     ParentView,
     Reading,
+    RecentView,
     TunnelView,
 )
+from gateway.operations.wishes import Wishes
 
 __all__ = [
     "ROOT",
@@ -22,6 +24,8 @@ __all__ = [
     "PageView",
     "ParentView",
     "Reading",
+    "RecentView",
     "TunnelView",
+    "Wishes",
     "WorkerUnavailable",
 ]

@@ -5,7 +5,7 @@ Plain ASGI rather than a framework: the only client is our own api, and requests
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -14,8 +14,10 @@ from connectors.interface import StoreError, Unavailable
 from gateway import telemetry
 from gateway.operations import wire
 from gateway.operations.errors import to_json
-from gateway.worker import contents, entries, upkeep
-from gateway.worker.desk import Arguments, Desk, Operation, Upload
+from gateway.worker import contents, copies, entries, fetches, finding, long, upkeep
+from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
+from gateway.worker.groups import one_error
+from gateway.worker.tasks import Progress
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +25,9 @@ type Scope = dict[str, Any]
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-OPERATIONS: dict[str, Operation] = entries.OPERATIONS | contents.OPERATIONS | upkeep.OPERATIONS
+OPERATIONS: dict[str, Operation] = entries.OPERATIONS | long.OPERATIONS | upkeep.OPERATIONS
 UPLOADS: dict[str, Upload] = contents.UPLOADS
+LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG
 
 
 class ClientGone(Exception):
@@ -59,6 +62,8 @@ class Worker:
             await until_gone(receive, contents.read(self._desk, arguments, send))
         elif (upload := UPLOADS.get(path)) is not None:
             await send.json(await upload(self._desk, arguments, body_of(receive)))
+        elif (long_one := LONG.get(path)) is not None:
+            await send.json(await until_gone(receive, long_one(self._desk, arguments, Progress())))
         elif (operation := OPERATIONS.get(path)) is not None:
             await send.json(await operation(self._desk, arguments))
         else:
@@ -111,21 +116,20 @@ async def body_of(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def until_gone(receive: Receive, work: Awaitable[None]) -> None:
-    """Runs the work; cancels it as soon as the api closes its side (ClientGone)."""
+async def until_gone[T](receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns or raises; it is cancelled as soon as the api closes its side (ClientGone)."""
 
-    async def watch(running: asyncio.Task[None]) -> None:
+    async def watch(running: asyncio.Task[T]) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         running.cancel()
 
-    async def run() -> None:
-        await work
-
-    async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(run(), name="transfer")
-        watching = tasks.create_task(watch(running), name="client gone?")
-        await asyncio.wait([running])
-        watching.cancel()
+    with one_error():
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(work, name="operation")
+            watching = tasks.create_task(watch(running), name="client gone?")
+            await asyncio.wait([running])
+            watching.cancel()
     if running.cancelled():
         raise ClientGone
+    return running.result()

@@ -1,21 +1,18 @@
-"""Operations that stream bytes: reading, writing, replacing, copying."""
+"""Operations that stream bytes between the api and a store: reading, writing, replacing."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from connectors.interface import CanCopy, Kind
+from connectors.interface import Kind
 from gateway.operations import Conflict
 from gateway.worker import transfers
 from gateway.worker.desk import (
     Arguments,
     Desk,
-    Operation,
     Upload,
     busy,
     expect,
-    lacks,
-    not_into_itself,
     view,
 )
 
@@ -78,28 +75,4 @@ async def replace(desk: Desk, arguments: Arguments, body: AsyncIterator[bytes]) 
     return view(account, written).to_json()
 
 
-async def copy(desk: Desk, arguments: Arguments) -> Any:
-    """A copy under a free name: by the store where it can, else streamed."""
-    account = await desk.account(arguments)
-    raw_id, kind = account.ids.read(arguments["id"], arguments["kind"])
-    entry = await expect(account, raw_id, kind)
-    parent, _ = account.ids.read(arguments["parent_id"], Kind.FOLDER)
-    not_into_itself(entry, parent)
-    connector = account.connector
-    name = arguments["name"] or entry.name
-    if await transfers.find(connector, parent, name) is not None:
-        name = await transfers.free_name(connector, parent, name)
-    with busy(account):
-        if isinstance(connector, CanCopy):
-            copied = await connector.copy(raw_id, parent, name)
-        elif kind is Kind.FILE:
-            content = await connector.read(raw_id)
-            async with aclosing(content.chunks) as chunks:  # type: ignore[type-var]  # generators, by contract
-                copied = await connector.write(parent, name, chunks, size=content.entry.size, replace=False)
-        else:
-            raise lacks(account, "copy folders")
-    return view(account, copied).to_json()
-
-
-OPERATIONS: dict[str, Operation] = {"/copy": copy}
 UPLOADS: dict[str, Upload] = {"/write": write, "/replace": replace}

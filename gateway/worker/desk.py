@@ -1,13 +1,16 @@
 """What every operation of the worker is given, and how entries look to whoever asked."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from connectors.interface import Entry, InvalidName, Kind, NotAFolder, Unsupported
+from connectors.interface import CanSendHeaders, Entry, InvalidName, Kind, NotAFolder, Unsupported
 from gateway.operations import AccountRef, EntryView, ParentView
 from gateway.worker.accounts import Accounts, OpenAccount
+from gateway.worker.fetching import Fetcher
+from gateway.worker.tasks import Progress, Tasks
+from gateway.worker.walks import Bounds
 from store.envelope import unseal
 
 if TYPE_CHECKING:
@@ -18,16 +21,45 @@ type Arguments = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The worker's parts. `resume_within`: seconds for which a broken read is tried again."""
+    """The worker's parts, and what its operations may cost.
+
+    Attributes:
+        resume_within: seconds for which a broken read is tried again.
+        walking: what one walk may cost.
+        files_at_once: of one copy that streams.
+    """
 
     accounts: Accounts
     hub: "Hub"
     private: list[unseal.UnsealingKey]
     resume_within: float
+    tasks: Tasks
+    fetcher: Fetcher
+    walking: Bounds
+    files_at_once: int
 
     async def account(self, arguments: Arguments) -> OpenAccount:
-        """The account that the operation is for, open."""
-        return await self.accounts.require(AccountRef(*arguments["account"]))
+        """The account that the operation is for, open, as the request wishes it.
+
+        Raises Unsupported when the request has headers for the store and the connector can't send them.
+        """
+        account = await self.accounts.require(AccountRef(**arguments["account"]))
+        headers, raw = arguments.get("headers"), arguments.get("raw", False)
+        if not headers and not raw:
+            return account
+        connector = account.connector
+        if headers:
+            if not isinstance(connector, CanSendHeaders):
+                raise lacks(account, "send X-Kloudless-Raw-Headers")
+            connector = connector.with_headers(headers)
+        return replace(account, connector=connector, shows_raw=raw, shared=account)
+
+    async def other_account(self, arguments: Arguments, first: OpenAccount) -> OpenAccount:
+        """The account in `target`, open; the first one itself when it is the same, or none is named."""
+        target = arguments.get("target")
+        if target is None or target["id"] == first.id:
+            return first
+        return await self.accounts.require(AccountRef(**target))
 
     async def able[C](self, arguments: Arguments, protocol: type[C], verb: str) -> tuple[OpenAccount, C]:
         """The account, and its connector as one that can do this. Raises Unsupported."""
@@ -39,16 +71,18 @@ class Desk:
 
 type Operation = Callable[[Desk, Arguments], Awaitable[Any]]
 type Upload = Callable[[Desk, Arguments, AsyncIterator[bytes]], Awaitable[Any]]
+type Long = Callable[[Desk, Arguments, Progress], Coroutine[Any, Any, Any]]
 
 
 @contextmanager
 def busy(account: OpenAccount) -> Iterator[None]:
     """While inside, the account is not closed as idle."""
-    account.running += 1
+    shared = account.shared or account
+    shared.running += 1
     try:
         yield
     finally:
-        account.running -= 1
+        shared.running -= 1
 
 
 def view(account: OpenAccount, entry: Entry) -> EntryView:
@@ -70,6 +104,7 @@ def view(account: OpenAccount, entry: Entry) -> EntryView:
         etag=entry.etag,
         mime_type=entry.mime_type,
         owner=entry.owner,
+        raw=dict(entry.raw) if account.shows_raw and entry.raw is not None else None,
     )
 
 

@@ -6,7 +6,6 @@ from connectors.interface import (
     AlreadyExists,
     CanMakeFolders,
     CanMove,
-    CanSearch,
     InvalidName,
     Kind,
     Page,
@@ -29,12 +28,6 @@ async def list_folder(desk: Desk, arguments: Arguments) -> Any:
     account = await desk.account(arguments)
     raw_id, _ = account.ids.read(arguments["id"], Kind.FOLDER)
     return shown(account, await account.connector.list(raw_id, arguments["cursor"], arguments["limit"]))
-
-
-async def search(desk: Desk, arguments: Arguments) -> Any:
-    """A page of entries by name."""
-    account, connector = await desk.able(arguments, CanSearch, "search")  # type: ignore[type-abstract]  # a protocol
-    return shown(account, await connector.search(arguments["query"], arguments["cursor"], arguments["limit"]))
 
 
 def shown(account: OpenAccount, page: Page) -> Any:
@@ -71,10 +64,10 @@ async def move(desk: Desk, arguments: Arguments) -> Any:
     if arguments["parent_id"] is not None:
         parent, _ = account.ids.read(arguments["parent_id"], Kind.FOLDER)
     name = arguments["name"] or entry.name
-    if (parent, name) == (entry.parent, entry.name):
-        return view(account, entry).to_json()
-    not_into_itself(entry, parent)
-    return view(account, await connector.move(raw_id, parent, name)).to_json()
+    if (parent, name) != (entry.parent, entry.name):
+        not_into_itself(entry, parent)
+        entry = await connector.move(raw_id, parent, name)
+    return {"entry": view(account, entry).to_json()}
 
 
 async def delete(desk: Desk, arguments: Arguments) -> Any:
@@ -98,7 +91,6 @@ async def encode_raw_id(desk: Desk, arguments: Arguments) -> Any:
 OPERATIONS: dict[str, Operation] = {
     "/stat": stat,
     "/list": list_folder,
-    "/search": search,
     "/mkdir": mkdir,
     "/move": move,
     "/delete": delete,

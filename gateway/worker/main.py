@@ -24,6 +24,9 @@ from gateway.tunnel import DirectDialer, Hub, NetworkDialer
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
 from gateway.worker.desk import Desk
+from gateway.worker.fetching import Fetcher
+from gateway.worker.tasks import Tasks
+from gateway.worker.walks import Bounds
 from store import envelope, migrate
 from store.engine import Database, open_database
 from store.envelope import keyfiles, unseal
@@ -86,13 +89,30 @@ async def run(settings: Settings) -> None:
             settings.idle_timeout,
         )
         stack.push_async_callback(accounts.aclose)
-        worker = Worker(Desk(accounts, hub, private, settings.session_linger))
-        await _serve(settings, worker, hub, accounts)
+        tasks = Tasks(
+            database,
+            most_running=settings.tasks_running,
+            most_waiting=settings.tasks_waiting,
+            kept=settings.tasks_kept,
+        )
+        await tasks.fail_lost()
+        desk = Desk(
+            accounts,
+            hub,
+            private,
+            settings.session_linger,
+            tasks,
+            Fetcher(settings),
+            Bounds(settings.walk_entries, settings.walk_seconds),
+            settings.copy_files_at_once,
+        )
+        await _serve(settings, desk)
 
 
-async def _serve(settings: Settings, worker: Worker, hub: Hub, accounts: Accounts) -> None:
+async def _serve(settings: Settings, desk: Desk) -> None:
+    hub = desk.hub
     config = uvicorn.Config(
-        cast("Any", worker),
+        cast("Any", Worker(desk)),
         http=LargeBuffers,
         ws="none",
         lifespan="off",
@@ -118,10 +138,14 @@ async def _serve(settings: Settings, worker: Worker, hub: Hub, accounts: Account
         if settings.tunnel_port is not None:
             agents = await serve(hub.serve, settings.host, settings.tunnel_port, **websocket)
             stack.callback(agents.close)
-        async with asyncio.TaskGroup() as tasks:
-            idle = tasks.create_task(accounts.close_idle(), name="close idle accounts")
+        async with asyncio.TaskGroup() as group:
+            beside = [
+                group.create_task(desk.accounts.close_idle(), name="close idle accounts"),
+                group.create_task(desk.tasks.run(), name="tasks"),
+            ]
             await server.serve(sockets=[_listen(settings.worker_socket)])
-            idle.cancel()
+            for one in beside:
+                one.cancel()
         await hub.drain()
 
 

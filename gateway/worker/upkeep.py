@@ -8,7 +8,8 @@ from store.envelope import unseal
 
 
 async def forget(desk: Desk, arguments: Arguments) -> Any:
-    """Closes an account's connector."""
+    """Ends an account's tasks and closes its connector."""
+    await desk.tasks.cancel_all_of(arguments["account_id"])
     await desk.accounts.forget(arguments["account_id"])
     return {}
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -113,7 +113,15 @@ class FakeWorker(Operations):
         found = self._find("list", account, folder, "folder")
         return self._page(sorted(found.children.values(), key=lambda node: node.name), cursor, limit)
 
-    async def search(self, account: AccountRef, query: str, cursor: str | None, limit: int) -> PageView:
+    async def search(
+        self,
+        account: AccountRef,
+        query: str,
+        cursor: str | None,
+        limit: int,
+        *,
+        parents: Sequence[str] = (),
+    ) -> PageView:
         self._find("search", account, ROOT, "folder")
         matching = [node for node in self._nodes[account.id].values() if query in node.name]
         return self._page(sorted(matching, key=lambda node: node.path), cursor, limit)
@@ -144,13 +152,20 @@ class FakeWorker(Operations):
         return self._view(node)
 
     async def copy(
-        self, account: AccountRef, entry_id: str, kind: str, *, parent_id: str, name: str | None
+        self,
+        account: AccountRef,
+        entry_id: str,
+        kind: str,
+        *,
+        parent_id: str,
+        name: str | None,
+        target: AccountRef | None = None,
     ) -> EntryView:
         node = self._find("copy", account, entry_id, kind)
-        target = self._find("copy", account, parent_id, "folder")
-        made = self.put(account.id, self._free(target, name or node.name), node.data, target)
+        into = self._find("copy", target or account, parent_id, "folder")
+        made = self.put((target or account).id, self._free(into, name or node.name), node.data, into)
         for child in node.children.values():
-            self.put(account.id, child.name, child.data, made)
+            self.put((target or account).id, child.name, child.data, made)
         return self._view(made)
 
     async def delete(self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool) -> None:
