@@ -164,7 +164,7 @@ class Tasks:
             return done
 
     async def _report(self, task_id: str, progress: Progress) -> None:
-        told = progress.to_json()
+        told = Progress().to_json()
         while True:
             await asyncio.sleep(_REPORT_EVERY)
             if (moved := progress.to_json()) != told:

@@ -4,6 +4,7 @@ import json
 import socket
 import urllib.parse
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -107,7 +108,7 @@ def test_a_form_without_a_boundary(http: requests.Session, mine: Connected, url:
 def test_an_upload_from_a_url_names_what_is_missing(
     http: requests.Session, mine: Connected, url: str, field: str
 ) -> None:
-    asked: dict[str, object] = {"url": "https://example.com/", "name": "a", "parent_id": "root"}
+    asked: dict[str, Any] = {"url": "https://example.com/", "name": "a", "parent_id": "root"}
     for wrong in (None, 5, ["x"]):
         refused = http.post(url, json={**asked, field: wrong}, headers=mine.bearer)
         assert refused.status_code == 400
