@@ -53,7 +53,7 @@ async def search(call: Call) -> Response:
         return page
 
     merged = await _merged(call, accounts, parameters.page_size(call, 100), pages)
-    if merged.following is None and not found_in:
+    if parents and merged.following is None and not found_in:
         raise NotYours
     return merged.listing(call, walked=True)
 
