@@ -4,7 +4,15 @@ import logging
 from contextlib import ExitStack
 from typing import Any
 
-from connectors.interface import CanCopy, Entry, Kind, PreconditionFailed, StoreError, Unsupported
+from connectors.interface import (
+    CanCopy,
+    Entry,
+    InvalidName,
+    Kind,
+    PreconditionFailed,
+    StoreError,
+    Unsupported,
+)
 from gateway.worker import entries
 from gateway.worker.accounts import OpenAccount
 from gateway.worker.copying import Copying, free_name, require_free
@@ -22,7 +30,10 @@ async def copy(desk: Desk, arguments: Arguments, progress: Progress) -> Any:
     parent, _ = target.ids.read(arguments["parent_id"], Kind.FOLDER)
     with _busy(source, target):
         entry = await expect(source, raw_id, kind)
-        name = await free_name(target.connector, parent, arguments["name"] or entry.name)
+        wanted = arguments["name"] or entry.name
+        if not wanted:
+            raise InvalidName("name: the root folder has none, so its copy needs one")
+        name = await free_name(target.connector, parent, wanted)
         copied = None
         if target is source:
             not_into_itself(entry, parent)
@@ -44,6 +55,8 @@ async def move_across(desk: Desk, arguments: Arguments, progress: Progress) -> A
     parent, _ = target.ids.read(arguments["parent_id"], Kind.FOLDER)
     with _busy(source, target):
         entry = await expect(source, raw_id, kind)
+        if entry.parent is None:
+            raise InvalidName("the root folder can't be moved or renamed")
         name = arguments["name"] or entry.name
         await require_free(target.connector, parent, name)
         copying = _copying(desk, source, target, progress)

@@ -17,7 +17,6 @@ from connectors.interface import (
     CanMakeFolders,
     Connector,
     Entry,
-    InvalidName,
     Kind,
     StoreError,
     Unsupported,
@@ -75,8 +74,6 @@ class Copying:
         Raises what both stores raise; AlreadyExists when the name is taken by now; BadAnswer when the target
         kept another number of bytes than it was given.
         """
-        if not name:
-            raise InvalidName("name: the root folder has none, so its copy needs one")
         self.seen.add("", entry)
         if entry.kind is Kind.FILE:
             self.progress.total = entry.size

@@ -38,7 +38,7 @@ def both(one: Account, two: Account) -> dict[str, str]:
 
 def filled(account: Account, name: str) -> dict[str, bytes]:
     """A folder of that name with some in it; its files by their paths."""
-    made = {}
+    made: dict[str, bytes] = {}
     for path in ("1", "sub/2", "sub/deeper/3 ä", "empty/"):
         at = account.folder / name / path
         at.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def test_both_accounts_must_be_the_callers(gateway: Folders, one: Account, two: 
     (one.folder / "mine").write_bytes(b"x")
     url = f"{one.url}/storage/files/{id_of(one, 'mine', 'file')}"
     for method, path in (("POST", f"{url}/copy"), ("PATCH", url)):
-        body = {"parent_id": "root", "account": two.id}
+        body: Any = {"parent_id": "root", "account": two.id}
         refused = requests.request(method, path, json=body, headers=one.bearer, timeout=10)
         assert (refused.status_code, refused.json()["error_code"]) == (404, "not_found")
     assert not (two.folder / "mine").exists()
@@ -189,7 +189,7 @@ def test_moves_and_deletes_as_tasks(one: Account, two: Account, both: dict[str, 
     filled(one, "leaving")
     client = one.client()
     url = f"{one.url}/storage/folders/{id_of(one, 'leaving', 'folder')}?return_type=task"
-    body = {"parent_id": "root", "account": two.id}
+    body: Any = {"parent_id": "root", "account": two.id}
     begun = requests.patch(url, json=body, headers=both, timeout=10)
     task = ended(client, begun.json())
     assert (task["state"], task["result"]["account"], task["operation"]) == ("SUCCESS", two.id, "move_across")

@@ -44,12 +44,12 @@ def wide(gateway: Folders) -> Account:
     return made
 
 
-def get(account: Account, path: str, **query: object) -> requests.Response:
+def get(account: Account, path: str, **query: Any) -> requests.Response:
     return requests.get(
         f"{account.url}/storage/{path}",
         params=query,
         headers=account.bearer,
-        timeout=30,  # type: ignore[arg-type]
+        timeout=30,
     )
 
 
