@@ -1,5 +1,6 @@
 """Lists of files and folders: one folder, whole trees, by name, by date; of several accounts together."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,7 +88,10 @@ async def _merged(call: Call, accounts: Sequence[Account], size: int, pages: Pag
     """At most `size` entries from where `page` says on; goes to the next account when one has no more."""
     number, cursor = parameters.page_place(call)
     merged = Merged()
+    deadline = time.monotonic() + call.parts.settings.walk_seconds
     while number < len(accounts) and len(merged.objects) < size:
+        if time.monotonic() > deadline:
+            break  # each account's walk is bounded; so are all of them together
         account = accounts[number]
         page = await pages(account, cursor, size - len(merged.objects))
         merged.objects += resources.entries(call, account, page.entries)

@@ -89,14 +89,14 @@ def view(account: OpenAccount, entry: Entry) -> EntryView:
     """The entry with public ids. For a path-based store the path is the raw id."""
     parent = None
     if entry.parent is not None:
-        name = entry.parent.rstrip("/").rpartition("/")[2] or "/"
+        name = readable(entry.parent).rstrip("/").rpartition("/")[2] or "/"
         parent = ParentView(account.ids.make(entry.parent, Kind.FOLDER), name)
     return EntryView(
         id=account.ids.make(entry.raw_id, entry.kind),
-        raw_id=entry.raw_id,
-        name=entry.name or "/",
+        raw_id=readable(entry.raw_id),
+        name=readable(entry.name) or "/",
         type=entry.kind,
-        path="/" + entry.raw_id.rstrip("/"),
+        path="/" + readable(entry.raw_id).rstrip("/"),
         parent=parent,
         size=entry.size,
         modified=entry.modified,
@@ -106,6 +106,11 @@ def view(account: OpenAccount, entry: Entry) -> EntryView:
         owner=entry.owner,
         raw=dict(entry.raw) if account.shows_raw and entry.raw is not None else None,
     )
+
+
+def readable(name: str) -> str:
+    """A name as JSON can hold it: bytes that are no UTF-8 become U+FFFD. The entry's id still has them."""
+    return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 async def expect(account: OpenAccount, raw_id: str, kind: Kind) -> Entry:

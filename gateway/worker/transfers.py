@@ -148,8 +148,8 @@ async def free_name(connector: Connector, parent: str, name: str) -> str:
     stem, suffix = posixpath.splitext(name)
     for number in range(1, _MOST_NAMES):
         mark = f" ({number}){suffix}"
-        room = 255 - len(mark.encode())
-        candidate = stem.encode()[:room].decode("utf-8", "ignore") + mark
+        room = 255 - len(mark.encode("utf-8", "surrogateescape"))
+        candidate = stem.encode("utf-8", "surrogateescape")[:room].decode("utf-8", "ignore") + mark
         if await find(connector, parent, candidate) is None:
             return candidate
     raise AlreadyExists(f"the name {name!r} and {_MOST_NAMES} like it are taken")

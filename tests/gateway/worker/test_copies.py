@@ -1,10 +1,12 @@
 """Operations on entries of one or two accounts: what fails leaves the source whole."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
+import orjson
 import pytest
 
 from connectors.interface import (
@@ -153,6 +155,25 @@ async def test_a_store_that_does_not_copy_after_all_is_streamed(bench: Bench) ->
     bench.source.copies_today = True
     await copies.copy(bench.desk, bench.arguments("t", Kind.FOLDER, target=None), Progress())
     assert tree(bench.one / "t (2)") == []  # as the double copies
+
+
+async def test_a_name_that_is_no_utf_8_is_listed_and_copied(bench: Bench) -> None:
+    odd = b"odd\xff.txt"
+    Path(os.fsdecode(bytes(bench.one / "t" / "sub") + b"/" + odd)).write_bytes(b"odd")
+    listed = await entries.list_folder(
+        bench.desk, {**bench.arguments("t/sub", Kind.FOLDER), "cursor": None, "limit": 10}
+    )
+    assert [entry["name"] for entry in orjson.loads(orjson.dumps(listed))["entries"]] == [
+        "2",
+        "odd\ufffd.txt",
+    ]
+    asked = bench.arguments("", Kind.FILE) | {"id": listed["entries"][1]["id"]}
+    found = await entries.stat(bench.desk, asked)
+    assert found["size"] == 3
+    for _ in range(2):
+        await copies.copy(bench.desk, {**bench.arguments("t", Kind.FOLDER)}, Progress())
+    for name in ("t", "t (1)"):
+        assert os.listdir(bytes(bench.two / name / "sub")) in ([b"2", odd], [odd, b"2"])
 
 
 async def test_a_copy_of_the_root_needs_a_name(bench: Bench) -> None:
