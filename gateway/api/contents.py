@@ -26,11 +26,15 @@ _MEDIA_TYPE = re.compile(r"[!-~]+/[!-~]+(?:; ?[!-~]+)*")
 
 async def download(call: Call) -> Response:
     """All of a file, or a range of it."""
-    account = ref(await call.store())
+    return await send_file(call, ref(await call.store()), call.entry_id)
+
+
+async def send_file(call: Call, account: AccountRef, file_id: str) -> Response:
+    """The file as the request's method, range and conditions ask for it."""
     operations = call.parts.operations
     none_match, match = conditions.tags(call, "if-none-match"), conditions.tags(call, "if-match")
     if call.method == "HEAD" or none_match is not None or match is not None:
-        view = await operations.stat(account, call.entry_id, "file")
+        view = await operations.stat(account, file_id, "file")
         if match is not None and not match.match(view.etag):
             raise conditions.changed()
         if none_match is not None and none_match.match(view.etag, weakly=True):
@@ -39,9 +43,9 @@ async def download(call: Call) -> Response:
             return _bodiless(_head(view, view.size))
     wanted = conditions.byte_range(call)
     try:
-        reading, cut = await _open(operations, account, call.entry_id, wanted, conditions.if_range(call))
+        reading, cut = await _open(operations, account, file_id, wanted, conditions.if_range(call))
     except BadSpan:
-        raise await _unsatisfiable(operations, account, call.entry_id) from None
+        raise await _unsatisfiable(operations, account, file_id) from None
     return Download(reading, cut, call.parts.settings.idle_timeout)
 
 
@@ -122,7 +126,7 @@ class Download(Response):
 async def upload(call: Call) -> Response:
     """A new file from the body, or from the `file` part of a form."""
     account = await call.store()
-    conflict = _conflict(call)
+    conflict = conflict_of(call)
     kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     async with aclosing(pieces(call)) as body:
         size = parameters.content_length(call)
@@ -173,7 +177,8 @@ async def _expected(call: Call, account: AccountRef) -> str | None:
     return view.etag
 
 
-def _conflict(call: Call) -> Conflict:
+def conflict_of(call: Call) -> Conflict:
+    """What `overwrite` and `conflict_if_exists` ask for when the name is taken."""
     overwrite = parameters.flag(call, "overwrite")
     if parameters.flag(call, "conflict_if_exists"):
         return Conflict.ERROR

@@ -123,13 +123,15 @@ def copy(kind: str) -> View:
 
 
 def delete(kind: str) -> View:
-    """The view that removes; `permanent` changes nothing on stores without a bin, but must be a boolean."""
+    """The view that removes; `permanent` changes nothing on stores without a bin or older versions."""
 
     async def view(call: Call) -> Response:
         account = await call.store()
-        parameters.flag(call, "permanent")
+        permanent = parameters.flag(call, "permanent") or False
         recursive = parameters.flag(call, "recursive") or False
-        await call.parts.operations.delete(ref(account), call.entry_id, kind, recursive=recursive)
+        await call.parts.operations.delete(
+            ref(account), call.entry_id, kind, recursive=recursive, permanent=permanent
+        )
         return Response(status_code=204)
 
     return view

@@ -2,6 +2,7 @@
 
 from gateway.operations.client import Operations
 from gateway.operations.errors import WorkerUnavailable
+from gateway.operations.extras import PropertyView, permission_from_json
 from gateway.operations.messages import (
     ROOT,
     AccountRef,
@@ -12,6 +13,7 @@ from gateway.operations.messages import (
     Reading,
     TunnelView,
 )
+from gateway.operations.uploads import PartView, UploadView
 
 __all__ = [
     "ROOT",
@@ -21,7 +23,11 @@ __all__ = [
     "Operations",
     "PageView",
     "ParentView",
+    "PartView",
+    "PropertyView",
     "Reading",
     "TunnelView",
+    "UploadView",
     "WorkerUnavailable",
+    "permission_from_json",
 ]

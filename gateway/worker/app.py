@@ -14,7 +14,7 @@ from connectors.interface import StoreError, Unavailable
 from gateway import telemetry
 from gateway.operations import wire
 from gateway.operations.errors import to_json
-from gateway.worker import contents, entries, upkeep
+from gateway.worker import contents, entries, extras, upkeep, uploads
 from gateway.worker.desk import Arguments, Desk, Operation, Upload
 
 _log = logging.getLogger(__name__)
@@ -23,8 +23,10 @@ type Scope = dict[str, Any]
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-OPERATIONS: dict[str, Operation] = entries.OPERATIONS | contents.OPERATIONS | upkeep.OPERATIONS
-UPLOADS: dict[str, Upload] = contents.UPLOADS
+OPERATIONS: dict[str, Operation] = (
+    entries.OPERATIONS | contents.OPERATIONS | upkeep.OPERATIONS | uploads.OPERATIONS | extras.OPERATIONS
+)
+UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS
 
 
 class ClientGone(Exception):

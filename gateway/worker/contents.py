@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.interface import CanCopy, Kind
 from gateway.operations import Conflict
-from gateway.worker import transfers
+from gateway.worker import kept, transfers
 from gateway.worker.desk import (
     Arguments,
     Desk,
@@ -98,6 +98,7 @@ async def copy(desk: Desk, arguments: Arguments) -> Any:
                 copied = await connector.write(parent, name, chunks, size=content.entry.size, replace=False)
         else:
             raise lacks(account, "copy folders")
+    await kept.copied(desk, account, entry, copied)
     return view(account, copied).to_json()
 
 

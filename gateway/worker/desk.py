@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connectors.interface import Entry, InvalidName, Kind, NotAFolder, Unsupported
 from gateway.operations import AccountRef, EntryView, ParentView
 from gateway.worker.accounts import Accounts, OpenAccount
+from gateway.worker.turns import Turns
+from store.engine import Database
 from store.envelope import unseal
 
 if TYPE_CHECKING:
@@ -18,12 +20,20 @@ type Arguments = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The worker's parts. `resume_within`: seconds for which a broken read is tried again."""
+    """The worker's parts.
 
+    Attributes:
+        resume_within: seconds for which a broken read is tried again.
+        upload_expiry: seconds that an upload in parts may take.
+    """
+
+    database: Database
     accounts: Accounts
     hub: "Hub"
     private: list[unseal.UnsealingKey]
     resume_within: float
+    upload_expiry: float
+    turns: Turns = field(default_factory=Turns)
 
     async def account(self, arguments: Arguments) -> OpenAccount:
         """The account that the operation is for, open."""

@@ -21,6 +21,7 @@ from connectors.interface import Dialer
 from gateway import telemetry
 from gateway.settings import Settings
 from gateway.tunnel import DirectDialer, Hub, NetworkDialer
+from gateway.worker import uploads
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
 from gateway.worker.desk import Desk
@@ -86,13 +87,16 @@ async def run(settings: Settings) -> None:
             settings.idle_timeout,
         )
         stack.push_async_callback(accounts.aclose)
-        worker = Worker(Desk(accounts, hub, private, settings.session_linger))
-        await _serve(settings, worker, hub, accounts)
+        desk = Desk(
+            database, accounts, hub, private, settings.session_linger, upload_expiry=settings.multipart_expiry
+        )
+        await _serve(settings, desk)
 
 
-async def _serve(settings: Settings, worker: Worker, hub: Hub, accounts: Accounts) -> None:
+async def _serve(settings: Settings, desk: Desk) -> None:
+    hub = desk.hub
     config = uvicorn.Config(
-        cast("Any", worker),
+        cast("Any", Worker(desk)),
         http=LargeBuffers,
         ws="none",
         lifespan="off",
@@ -119,9 +123,13 @@ async def _serve(settings: Settings, worker: Worker, hub: Hub, accounts: Account
             agents = await serve(hub.serve, settings.host, settings.tunnel_port, **websocket)
             stack.callback(agents.close)
         async with asyncio.TaskGroup() as tasks:
-            idle = tasks.create_task(accounts.close_idle(), name="close idle accounts")
+            owned = (
+                tasks.create_task(desk.accounts.close_idle(), name="close idle accounts"),
+                tasks.create_task(uploads.clean_up(desk), name="clean up uploads"),
+            )
             await server.serve(sockets=[_listen(settings.worker_socket)])
-            idle.cancel()
+            for task in owned:
+                task.cancel()
         await hub.drain()
 
 
