@@ -114,7 +114,11 @@ async def body_of(receive: Receive) -> AsyncIterator[bytes]:
 
 
 async def until_gone(receive: Receive, work: Awaitable[None]) -> None:
-    """Runs the work; cancels it as soon as the api closes its side (ClientGone)."""
+    """Runs the work; cancels it as soon as the api closes its side (ClientGone).
+
+    A store's error is raised as itself, so that it can be answered: a group of one would not be known for it.
+    """
+    failed: list[StoreError] = []
 
     async def watch(running: asyncio.Task[None]) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -122,7 +126,10 @@ async def until_gone(receive: Receive, work: Awaitable[None]) -> None:
         running.cancel()
 
     async def run() -> None:
-        await work
+        try:
+            await work
+        except StoreError as error:
+            failed.append(error)
 
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(run(), name="transfer")
@@ -131,3 +138,5 @@ async def until_gone(receive: Receive, work: Awaitable[None]) -> None:
         watching.cancel()
     if running.cancelled():
         raise ClientGone
+    if failed:
+        raise failed[0]
