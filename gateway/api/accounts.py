@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from gateway.api import parameters, resources
 from gateway.api.bodies import json_object
 from gateway.api.call import Call, not_implemented, ref, resource
 from gateway.api.errors import ApiError, invalid
-from gateway.operations import WorkerUnavailable
+from gateway.operations import AccountRef, WorkerUnavailable
 from store.queries import accounts, audit, tasks
 from store.tables import Account
 
@@ -106,9 +107,7 @@ async def change(call: Call) -> Response:
 async def remove(call: Call) -> Response:
     """Disconnects an account: its credential, tokens, tasks, links, properties and uploads are deleted."""
     account = await call.account()
-    with contextlib.suppress(StoreError, WorkerUnavailable, TimeoutError):  # else the store keeps the parts
-        async with asyncio.timeout(_STORE_WITHIN):
-            await call.parts.operations.uploads.abandon_all(ref(account))
+    await abandon_uploads(call, [account.id])
     async with call.parts.database.session() as session:
         if not await accounts.remove(session, account.id):
             raise NotYours
@@ -117,6 +116,15 @@ async def remove(call: Call) -> Response:
     with contextlib.suppress(WorkerUnavailable):  # no worker: then none has the account open
         await call.parts.operations.forget(account.id)
     return Response(status_code=204)
+
+
+async def abandon_uploads(call: Call, account_ids: Iterable[int]) -> None:
+    """Drops what accounts that are to go have sent in parts; a store that is away keeps it."""
+    with contextlib.suppress(WorkerUnavailable, TimeoutError):
+        async with asyncio.timeout(_STORE_WITHIN):
+            for account_id in account_ids:
+                with contextlib.suppress(StoreError):
+                    await call.parts.operations.uploads.abandon_all(AccountRef(account_id, 0))
 
 
 def _actor(account: Any) -> str:

@@ -22,7 +22,7 @@ async def create(
     **fields: Any,
 ) -> Link:
     """The new link of a file, with a random id."""
-    raw = raw_bytes(raw_id)
+    raw, at = raw_bytes(raw_id), now()
     link = Link(
         id=secrets.token_urlsafe(18),
         account_id=account_id,
@@ -33,6 +33,8 @@ async def create(
         name=name,
         digest=digest,
         sealed=sealed,
+        created=at,
+        modified=at,
         **fields,
     )
     session.add(link)

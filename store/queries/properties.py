@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store.tables import Property, entry_digest, raw_bytes
+from store.tables import Property, entry_digest, now, raw_bytes
 
 
 async def fetch(session: AsyncSession, account_id: int, kind: str, raw_id: str) -> Sequence[Property]:
@@ -19,7 +19,7 @@ async def change(
     session: AsyncSession, account_id: int, kind: str, raw_id: str, changes: Mapping[str, str | None]
 ) -> Sequence[Property]:
     """Every property after the changes, by key; None removes one."""
-    raw = raw_bytes(raw_id)
+    raw, at = raw_bytes(raw_id), now()
     there = {row.key: row for row in await fetch(session, account_id, kind, raw_id)}
     for key, value in changes.items():
         row = there.get(key)
@@ -31,7 +31,16 @@ async def change(
         else:
             digest = entry_digest(kind, raw)
             session.add(
-                Property(account_id=account_id, kind=kind, raw_id=raw, entry=digest, key=key, value=value)
+                Property(
+                    account_id=account_id,
+                    kind=kind,
+                    raw_id=raw,
+                    entry=digest,
+                    key=key,
+                    value=value,
+                    created=at,
+                    modified=at,
+                )
             )
     await session.flush()
     return await fetch(session, account_id, kind, raw_id)

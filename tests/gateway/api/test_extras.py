@@ -76,6 +76,7 @@ def test_the_published_client_keeps_properties(
         assert file.get("properties").data == {"properties": []}
         set_first = file.patch("properties", json=[{"key": "b", "value": "2"}, {"key": "a", "value": "漢字"}])
         told = [(one["key"], one["value"]) for one in set_first.data["properties"]]
+        assert all(one["created"] == one["modified"] for one in set_first.data["properties"])
         assert told == [("a", "漢字"), ("b", "2")]
         after = file.patch(
             "properties",

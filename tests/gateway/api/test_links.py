@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -207,6 +208,22 @@ def test_guessing_is_slowed_down(http: requests.Session, whole: Whole, mine: Con
     is_page(slowed, 429)
     assert 0 < int(slowed.headers["Retry-After"]) <= 60
     assert visit(other["url"], "POST", data={"password": "right"}, allow_redirects=False).status_code == 303
+
+
+def test_a_burst_of_guesses_is_slowed_down_too(http: requests.Session, whole: Whole, mine: Connected) -> None:
+    link = make(http, whole, mine, password="right")
+    tried: list[int] = []
+
+    def guess(number: int) -> None:
+        tried.append(visit(link["url"], "POST", data={"password": str(number)}).status_code)
+
+    threads = [threading.Thread(target=guess, args=(number,)) for number in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(tried) == {403, 429}
+    assert 10 <= tried.count(403) <= 11  # two at once are checked
 
 
 def test_a_form_that_is_too_large(http: requests.Session, whole: Whole, mine: Connected) -> None:

@@ -403,6 +403,17 @@ def test_an_account_takes_its_uploads_along(http: requests.Session, whole: Whole
     assert list(whole.folder(mine).iterdir()) == []
 
 
+def test_an_application_takes_its_accounts_uploads_along(
+    http: requests.Session, whole: Whole, mine: Connected
+) -> None:
+    other = whole.another_account(mine, service="plain_double")
+    put(http, mine, begin(http, whole, mine), 1, b"x")
+    application = f"{whole.url}/v1/meta/applications/{mine.application_id}"
+    assert http.delete(application, headers=mine.meta).status_code == 204
+    assert list(whole.folder(mine).iterdir()) == []
+    assert known(whole, other) == []
+
+
 def test_an_account_whose_store_is_away_is_removed_all_the_same(
     http: requests.Session, whole: Whole, mine: Connected
 ) -> None:
