@@ -11,7 +11,7 @@ from enum import Enum
 from connect_agent.protocol import events, frames
 from connect_agent.protocol.errors import OurFault, PeerFault
 from connect_agent.protocol.events import Event
-from connect_agent.protocol.stream import FIRST_WINDOW, Stream
+from connect_agent.protocol.stream import FIRST_WINDOW, LEAST_WAITING, Stream
 
 _UNKNOWN_TRIP = 0.1  # seconds, until the first ping is answered
 _SHARED_FOR = 1.0  # seconds that streams count as sharing the link after bytes of one followed another's
@@ -160,6 +160,11 @@ class Session:
         """Bytes written on the stream and not yet sent."""
         stream = self._streams.get(number)
         return 0 if stream is None else stream.waiting
+
+    def enough_waiting(self, number: int) -> int:
+        """Bytes that are enough to have waiting on the stream; more would only lie here."""
+        stream = self._streams.get(number)
+        return LEAST_WAITING if stream is None else stream.enough_waiting
 
     def tell_policy(self, text: str) -> None:
         """Agent: the allow-list changed."""

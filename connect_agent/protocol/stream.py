@@ -9,7 +9,8 @@ from collections import deque
 from connect_agent.protocol.errors import OurFault, PeerFault
 from connect_agent.protocol.frames import LARGEST_DATA, Credit, Data, Fin, Row
 
-FIRST_WINDOW = 256 * 1024
+FIRST_WINDOW = 128 * 1024
+LEAST_WAITING = 64 * 1024
 LARGEST_WINDOW = 32 * 1024 * 1024
 # Round trips that a window covers (one on its way, one to acknowledge, the rest to grow), and seconds of the
 # stream's rate that may wait beside them. What waits makes the others wait: with company there is less of it,
@@ -67,6 +68,11 @@ class Stream:
         if self._unsent:
             return self._sent < self._limit
         return self._fin_wanted and not self._fin_sent
+
+    @property
+    def enough_waiting(self) -> int:
+        """Bytes that are enough to have waiting: half the peer's window, within 64 KiB and a frame."""
+        return min(LARGEST_DATA, max(LEAST_WAITING, (self._limit - self._acked) // 2))
 
     def next_frame(self, largest: int) -> Data | Fin:
         """The next piece of at most `largest` bytes, or the end. Only when `sendable`."""
