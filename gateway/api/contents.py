@@ -6,6 +6,7 @@ import re
 from contextlib import aclosing
 from datetime import UTC
 from email.utils import format_datetime
+from typing import Final
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -76,6 +77,9 @@ async def _unsatisfiable(operations: Operations, account: AccountRef, file_id: s
     return ApiError(416, "bad_range", "Range: the file has no such bytes", headers=headers)
 
 
+_TAKEN: Final = {"type": "http.response.body", "body": b"", "more_body": True}
+
+
 class Download(Response):
     """Passes the reading's chunks on as they are, at the client's pace; always gives the reading up.
 
@@ -110,6 +114,7 @@ class Download(Response):
                 sent += len(piece)
                 async with asyncio.timeout(self._idle_timeout):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await send(_TAKEN)  # uvicorn waits before it sends: the next piece is left where it is
                 await asyncio.sleep(0)  # neither end has to wait when both are fast: let the others run
             if reading.length is not None and sent != reading.length:
                 _log.error("a download has another length than was declared", extra={"sent": sent})

@@ -6,7 +6,7 @@ Plain ASGI rather than a framework: the only client is our own api, and requests
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -27,6 +27,7 @@ OPERATIONS: dict[str, Operation] = (
     entries.OPERATIONS | contents.OPERATIONS | upkeep.OPERATIONS | uploads.OPERATIONS | extras.OPERATIONS
 )
 UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS
+_TAKEN: Final = {"type": "http.response.body", "body": b"", "more_body": True}
 
 
 class ClientGone(Exception):
@@ -95,6 +96,7 @@ class Started:
     async def piece(self, piece: bytes) -> None:
         """Some content; returns when the api may take more."""
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._send(_TAKEN)  # uvicorn waits before it sends: the next piece is left where it is
 
     async def end(self) -> None:
         """The end of the content."""
