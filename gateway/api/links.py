@@ -104,7 +104,7 @@ async def _fields(call: Call, given: Mapping[str, Any]) -> dict[str, Any]:
         if (value := parameters.optional_flag(given, name)) is not None:
             fields[name] = value
     if "expiration" in given:
-        fields["expiration"] = parameters.optional_moment(given, "expiration")
+        fields["expiration"] = parameters.optional_date(given, "expiration")
     if "password" in given:
         password = parameters.optional_text(given, "password")
         if password is not None and not 0 < len(password) <= LONGEST_PASSWORD:

@@ -166,7 +166,7 @@ def content_length(request: Request) -> int | None:
     return int(given)
 
 
-def optional_moment(value: Mapping[str, Any], field: str) -> datetime | None:
+def optional_date(value: Mapping[str, Any], field: str) -> datetime | None:
     """A date in ISO 8601, UTC unless it says otherwise; None when it is not there or null."""
     given = optional_text(value, field)
     if given is None:
