@@ -261,6 +261,20 @@ def test_a_store_that_fails_at_the_end_is_asked_again(
     assert complete(http, mine, session).status_code == 201
 
 
+def test_an_upload_goes_on_after_its_account_was_closed_and_opened_again(
+    http: requests.Session, whole: Whole, mine: Connected
+) -> None:
+    session = begin(http, whole, mine)
+    put(http, mine, session, 1, b"x" * PART_SIZE)
+
+    async def forget(desk: Desk) -> None:
+        await desk.accounts.forget(mine.account_id)
+
+    whole.inside(forget)
+    put(http, mine, session, 2, b"end")
+    assert complete(http, mine, session).json()["size"] == PART_SIZE + 3
+
+
 def test_what_is_anothers_is_not_there(http: requests.Session, whole: Whole, mine: Connected) -> None:
     session = begin(http, whole, mine)
     other = whole.another_account(mine, service="parts_double")
