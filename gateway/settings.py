@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     session_linger: float = Field(default=60.0, ge=0)
     ping_deadline: float = Field(default=15.0, gt=0)
     drain_timeout: float = Field(default=30.0, ge=0)
+    multipart_expiry: float = Field(default=7 * 86400.0, gt=0)
     separation: Literal["off", "enforced"] = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -1,5 +1,6 @@
 """One call of the API as its view sees it: the request, the gateway's parts, who asks for which account."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,8 @@ class Parts:
     callers: Callers
     sealing: envelope.SealingKey
     enrolments: Attempts
+    link_passwords: Attempts
+    hashing: asyncio.Semaphore  # each password costs 64 MiB and a core for its time
 
 
 class Call(Request):

@@ -6,7 +6,7 @@ import re
 from contextlib import aclosing
 from datetime import UTC
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -28,11 +28,15 @@ _MEDIA_TYPE = re.compile(r"[!-~]+/[!-~]+(?:; ?[!-~]+)*")
 
 async def download(call: Call) -> Response:
     """All of a file, or a range of it."""
-    account = ref(await call.store())
+    return await send_file(call, ref(await call.store()), call.entry_id)
+
+
+async def send_file(call: Call, account: AccountRef, file_id: str) -> Response:
+    """The file as the request's method, range and conditions ask for it."""
     operations = call.parts.operations
     none_match, match = conditions.tags(call, "if-none-match"), conditions.tags(call, "if-match")
     if call.method == "HEAD" or none_match is not None or match is not None:
-        view = await operations.stat(account, call.entry_id, "file")
+        view = await operations.stat(account, file_id, "file")
         if match is not None and not match.match(view.etag):
             raise conditions.changed()
         if none_match is not None and none_match.match(view.etag, weakly=True):
@@ -41,9 +45,9 @@ async def download(call: Call) -> Response:
             return _bodiless(_head(view, view.size))
     wanted = conditions.byte_range(call)
     try:
-        reading, cut = await _open(operations, account, call.entry_id, wanted, conditions.if_range(call))
+        reading, cut = await _open(operations, account, file_id, wanted, conditions.if_range(call))
     except BadSpan:
-        raise await _unsatisfiable(operations, account, call.entry_id) from None
+        raise await _unsatisfiable(operations, account, file_id) from None
     return Download(reading, cut, call.parts.settings.idle_timeout)
 
 
@@ -72,6 +76,9 @@ async def _unsatisfiable(operations: Operations, account: AccountRef, file_id: s
     size = (await operations.stat(account, file_id, "file")).size
     headers = {"Content-Range": f"bytes */{'*' if size is None else size}", "Accept-Ranges": "bytes"}
     return ApiError(416, "bad_range", "Range: the file has no such bytes", headers=headers)
+
+
+_TAKEN: Final = {"type": "http.response.body", "body": b"", "more_body": True}
 
 
 class Download(Response):
@@ -108,6 +115,7 @@ class Download(Response):
                 sent += len(piece)
                 async with asyncio.timeout(self._idle_timeout):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await send(_TAKEN)  # uvicorn waits before it sends: the next piece is left where it is
                 await asyncio.sleep(0)  # neither end has to wait when both are fast: let the others run
             if reading.length is not None and sent != reading.length:
                 _log.error("a download has another length than was declared", extra={"sent": sent})
@@ -126,7 +134,7 @@ async def upload(call: Call) -> Response:
     kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     from_url = kind == "application/json" and "x-kloudless-metadata" not in call.headers
     account = await call.store(as_task=from_url)
-    conflict = _conflict(call)
+    conflict = conflict_of(call)
     if from_url:
         return await _fetch(call, account, conflict)
     async with aclosing(pieces(call)) as body:
@@ -191,7 +199,8 @@ async def _expected(call: Call, account: AccountRef) -> str | None:
     return view.etag
 
 
-def _conflict(call: Call) -> Conflict:
+def conflict_of(call: Call) -> Conflict:
+    """What `overwrite` and `conflict_if_exists` ask for when the name is taken."""
     overwrite = parameters.flag(call, "overwrite")
     if parameters.flag(call, "conflict_if_exists"):
         return Conflict.ERROR

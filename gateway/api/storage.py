@@ -91,16 +91,17 @@ def copy(kind: str) -> View:
 
 
 def delete(kind: str) -> View:
-    """The view that removes; `permanent` changes nothing on stores without a bin, but must be a boolean."""
+    """The view that removes; `permanent` changes nothing on stores without a bin or older versions."""
 
     async def view(call: Call) -> Response:
         account = await call.store(as_task=True)
-        parameters.flag(call, "permanent")
-        recursive = parameters.flag(call, "recursive") or False
+        asked = {
+            "recursive": parameters.flag(call, "recursive") or False,
+            "permanent": parameters.flag(call, "permanent") or False,
+        }
         if call.wants_task:
-            asked = {"id": call.entry_id, "kind": kind, "recursive": recursive}
-            return await tasks.begin(call, account, "delete", **asked)
-        await call.parts.operations.delete(ref(account), call.entry_id, kind, recursive=recursive)
+            return await tasks.begin(call, account, "delete", id=call.entry_id, kind=kind, **asked)
+        await call.parts.operations.delete(ref(account), call.entry_id, kind, **asked)
         return Response(status_code=204)
 
     return view

@@ -10,15 +10,7 @@ _STORAGE = f"{_ACCOUNT}/storage"
 
 # path below an account: what is missing
 TABLE = {
-    f"{_STORAGE}/links": "links",
-    f"{_STORAGE}/links/{{rest:path}}": "links",
-    f"{_STORAGE}/multipart": "multipart uploads",
-    f"{_STORAGE}/multipart/{{rest:path}}": "multipart uploads",
-    f"{_STORAGE}/files/upload_url": "upload URLs",
     f"{_STORAGE}/files/{{id}}/thumbnail": "thumbnails",
-    f"{_STORAGE}/files/{{id}}/permissions": "permissions",
-    f"{_STORAGE}/folders/{{id}}/permissions": "permissions",
-    f"{_STORAGE}/files/{{id}}/properties": "properties",
     f"{_ACCOUNT}/events": "events",
     f"{_ACCOUNT}/events/{{rest:path}}": "events",
     f"{_ACCOUNT}/subscriptions/{{rest:path}}": "subscriptions",

@@ -13,6 +13,7 @@ from connectors.interface import Unavailable
 from gateway import telemetry
 from gateway.operations import wire, wishes
 from gateway.operations.errors import WorkerUnavailable, from_json
+from gateway.operations.extras import Extras
 from gateway.operations.messages import (
     AccountRef,
     Conflict,
@@ -22,6 +23,7 @@ from gateway.operations.messages import (
     RecentView,
     TunnelView,
 )
+from gateway.operations.uploads import Uploads
 
 _MOST_JSON = 64 * 1024 * 1024
 
@@ -38,6 +40,8 @@ class Operations:
             return transport, protocol
 
         self._client = http1.Client(connect, host="worker", max_connections=connections, idle_timeout=None)
+        self.uploads = Uploads(self._call)
+        self.extras = Extras(self._call)
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -166,9 +170,13 @@ class Operations:
         ended = await self._call("cancel_task", account=account, task=task_id)
         return bool(ended["cancelled"])
 
-    async def delete(self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool) -> None:
-        """Removes the entry."""
-        await self._call("delete", account=account, id=entry_id, kind=kind, recursive=recursive)
+    async def delete(
+        self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool, permanent: bool = False
+    ) -> None:
+        """Removes the entry; `permanent` past the store's bin and older versions, where it has such."""
+        await self._call(
+            "delete", account=account, id=entry_id, kind=kind, recursive=recursive, permanent=permanent
+        )
 
     async def encode_raw_id(self, account: AccountRef, raw_id: str, kind: str) -> str:
         """The public id of a raw one; whether such an entry exists is not looked at."""
@@ -264,7 +272,7 @@ class Operations:
     async def _call(
         self,
         name: str,
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[bytes] | bytes | None = None,
         length: int | None = None,
         /,
         **arguments: Any,
@@ -279,7 +287,7 @@ class Operations:
         self,
         name: str,
         arguments: dict[str, Any],
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[bytes] | bytes | None = None,
         length: int | None = None,
     ) -> http1.Response:
         if "account" in arguments:

@@ -6,7 +6,7 @@ Plain ASGI rather than a framework: the only client is our own api, and requests
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -14,7 +14,7 @@ from connectors.interface import StoreError, Unavailable
 from gateway import telemetry
 from gateway.operations import wire
 from gateway.operations.errors import to_json
-from gateway.worker import contents, copies, entries, fetches, finding, long, upkeep
+from gateway.worker import contents, copies, entries, extras, fetches, finding, long, upkeep, uploads
 from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
 from gateway.worker.groups import one_error
 from gateway.worker.tasks import Progress
@@ -25,9 +25,12 @@ type Scope = dict[str, Any]
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-OPERATIONS: dict[str, Operation] = entries.OPERATIONS | long.OPERATIONS | upkeep.OPERATIONS
-UPLOADS: dict[str, Upload] = contents.UPLOADS
+OPERATIONS: dict[str, Operation] = (
+    entries.OPERATIONS | long.OPERATIONS | upkeep.OPERATIONS | uploads.OPERATIONS | extras.OPERATIONS
+)
+UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS
 LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG
+_TAKEN: Final = {"type": "http.response.body", "body": b"", "more_body": True}
 
 
 class ClientGone(Exception):
@@ -98,6 +101,7 @@ class Started:
     async def piece(self, piece: bytes) -> None:
         """Some content; returns when the api may take more."""
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._send(_TAKEN)  # uvicorn waits before it sends: the next piece is left where it is
 
     async def end(self) -> None:
         """The end of the content."""

@@ -13,7 +13,7 @@ from connectors.interface import (
     StoreError,
     Unsupported,
 )
-from gateway.worker import entries
+from gateway.worker import entries, kept
 from gateway.worker.accounts import OpenAccount
 from gateway.worker.copying import Copying, free_name, require_free
 from gateway.worker.desk import Arguments, Desk, Long, busy, expect, not_into_itself, view
@@ -40,6 +40,8 @@ async def copy(desk: Desk, arguments: Arguments, progress: Progress) -> Any:
             copied = await _by_store(source, entry, parent, name)
         if copied is None:
             copied = await _copying(desk, source, target, progress).entry(entry, parent, name)
+    if target is source:
+        await kept.copied(desk, source, entry, copied)
     return _shown(target, copied)
 
 
@@ -68,6 +70,7 @@ async def move_across(desk: Desk, arguments: Arguments, progress: Progress) -> A
             await copying.undo(made)
             raise
         await _delete(source, entry, copying, made)
+    await kept.deleted(desk, source, entry)
     return _shown(target, made)
 
 

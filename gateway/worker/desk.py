@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from connectors.interface import CanSendHeaders, Entry, InvalidName, Kind, NotAFolder, Unsupported
 from gateway.operations import AccountRef, EntryView, ParentView
+from gateway.settings import Settings
 from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.fetching import Fetcher
 from gateway.worker.tasks import Progress, Tasks
+from gateway.worker.turns import Turns
 from gateway.worker.walks import Bounds
+from store.engine import Database
 from store.envelope import unseal
 
 if TYPE_CHECKING:
@@ -25,18 +28,51 @@ class Desk:
 
     Attributes:
         resume_within: seconds for which a broken read is tried again.
+        upload_expiry: seconds that an upload in parts may take.
         walking: what one walk may cost.
         files_at_once: of one copy that streams.
     """
 
+    database: Database
     accounts: Accounts
     hub: "Hub"
     private: list[unseal.UnsealingKey]
     resume_within: float
+    upload_expiry: float
     tasks: Tasks
     fetcher: Fetcher
     walking: Bounds
     files_at_once: int
+    turns: Turns = field(default_factory=Turns)
+
+    @classmethod
+    def furnished(
+        cls,
+        settings: Settings,
+        *,
+        database: Database,
+        accounts: Accounts,
+        hub: "Hub",
+        private: list[unseal.UnsealingKey],
+    ) -> Self:
+        """A desk with what the settings say."""
+        return cls(
+            database=database,
+            accounts=accounts,
+            hub=hub,
+            private=private,
+            resume_within=settings.session_linger,
+            upload_expiry=settings.multipart_expiry,
+            tasks=Tasks(
+                database,
+                most_running=settings.tasks_running,
+                most_waiting=settings.tasks_waiting,
+                kept=settings.tasks_kept,
+            ),
+            fetcher=Fetcher(settings),
+            walking=Bounds(settings.walk_entries, settings.walk_seconds),
+            files_at_once=settings.copy_files_at_once,
+        )
 
     async def account(self, arguments: Arguments) -> OpenAccount:
         """The account that the operation is for, open, as the request wishes it.

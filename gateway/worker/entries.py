@@ -6,12 +6,13 @@ from connectors.interface import (
     AlreadyExists,
     CanMakeFolders,
     CanMove,
+    CanPurge,
     InvalidName,
     Kind,
     Page,
 )
 from gateway.operations import Conflict
-from gateway.worker import transfers
+from gateway.worker import kept, transfers
 from gateway.worker.accounts import OpenAccount
 from gateway.worker.desk import Arguments, Desk, Operation, expect, lacks, not_into_itself, view
 
@@ -64,20 +65,27 @@ async def move(desk: Desk, arguments: Arguments) -> Any:
     if arguments["parent_id"] is not None:
         parent, _ = account.ids.read(arguments["parent_id"], Kind.FOLDER)
     name = arguments["name"] or entry.name
-    if (parent, name) != (entry.parent, entry.name):
-        not_into_itself(entry, parent)
-        entry = await connector.move(raw_id, parent, name)
-    return {"entry": view(account, entry).to_json()}
+    if (parent, name) == (entry.parent, entry.name):
+        return {"entry": view(account, entry).to_json()}
+    not_into_itself(entry, parent)
+    moved = await connector.move(raw_id, parent, name)
+    await kept.moved(desk, account, entry, moved)
+    return {"entry": view(account, moved).to_json()}
 
 
 async def delete(desk: Desk, arguments: Arguments) -> Any:
-    """Removes the entry."""
+    """Removes the entry; for good, when that is asked for and more than deleting it."""
     account = await desk.account(arguments)
     raw_id, kind = account.ids.read(arguments["id"], arguments["kind"])
     if raw_id == "" and kind is Kind.FOLDER:
         raise InvalidName("the root folder can't be deleted")
-    await expect(account, raw_id, kind)
-    await account.connector.delete(raw_id, recursive=arguments["recursive"])
+    entry = await expect(account, raw_id, kind)
+    connector, recursive = account.connector, arguments["recursive"]
+    if arguments["permanent"] and isinstance(connector, CanPurge):
+        await connector.purge(raw_id, recursive=recursive)
+    else:
+        await connector.delete(raw_id, recursive=recursive)
+    await kept.deleted(desk, account, entry)
     return {}
 
 

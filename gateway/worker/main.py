@@ -21,12 +21,10 @@ from connectors.interface import Dialer
 from gateway import telemetry
 from gateway.settings import Settings
 from gateway.tunnel import DirectDialer, Hub, NetworkDialer
+from gateway.worker import uploads
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
 from gateway.worker.desk import Desk
-from gateway.worker.fetching import Fetcher
-from gateway.worker.tasks import Tasks
-from gateway.worker.walks import Bounds
 from store import envelope, migrate
 from store.engine import Database, open_database
 from store.envelope import keyfiles, unseal
@@ -89,23 +87,8 @@ async def run(settings: Settings) -> None:
             settings.idle_timeout,
         )
         stack.push_async_callback(accounts.aclose)
-        tasks = Tasks(
-            database,
-            most_running=settings.tasks_running,
-            most_waiting=settings.tasks_waiting,
-            kept=settings.tasks_kept,
-        )
-        await tasks.fail_lost()
-        desk = Desk(
-            accounts,
-            hub,
-            private,
-            settings.session_linger,
-            tasks,
-            Fetcher(settings),
-            Bounds(settings.walk_entries, settings.walk_seconds),
-            settings.copy_files_at_once,
-        )
+        desk = Desk.furnished(settings, database=database, accounts=accounts, hub=hub, private=private)
+        await desk.tasks.fail_lost()
         await _serve(settings, desk)
 
 
@@ -139,10 +122,11 @@ async def _serve(settings: Settings, desk: Desk) -> None:
             agents = await serve(hub.serve, settings.host, settings.tunnel_port, **websocket)
             stack.callback(agents.close)
         async with asyncio.TaskGroup() as group:
-            beside = [
+            beside = (
                 group.create_task(desk.accounts.close_idle(), name="close idle accounts"),
+                group.create_task(uploads.clean_up(desk), name="clean up uploads"),
                 group.create_task(desk.tasks.run(), name="tasks"),
-            ]
+            )
             await server.serve(sockets=[_listen(settings.worker_socket)])
             for one in beside:
                 one.cancel()

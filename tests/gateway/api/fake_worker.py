@@ -18,6 +18,7 @@ from connectors.interface import (
     NotFound,
     PreconditionFailed,
     StoreError,
+    Unsupported,
 )
 from gateway.operations import (
     ROOT,
@@ -30,6 +31,8 @@ from gateway.operations import (
     Reading,
     TunnelView,
 )
+from gateway.operations.extras import Extras
+from gateway.operations.uploads import Uploads
 from store.envelope import Context
 from store.envelope.unseal import UnsealingKey, unseal
 
@@ -77,6 +80,7 @@ class FakeWorker(Operations):
         self.cancelled: list[str] = []
         self.forgotten: list[int] = []
         self.calls: list[str] = []
+        self.uploads, self.extras = Uploads(self._lacks), Extras(self._lacks)
 
     # what tests look at and prepare
 
@@ -168,7 +172,9 @@ class FakeWorker(Operations):
             self.put((target or account).id, child.name, child.data, made)
         return self._view(made)
 
-    async def delete(self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool) -> None:
+    async def delete(
+        self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool, permanent: bool = False
+    ) -> None:
         node = self._find("delete", account, entry_id, kind)
         if node.children and not recursive:
             raise NotEmpty("the folder is not empty: add recursive=true")
@@ -285,6 +291,12 @@ class FakeWorker(Operations):
         pass
 
     # inside
+
+    async def _lacks(self, name: str, *_: Any, **__: Any) -> Any:
+        """Of uploads in parts and extras the double has none."""
+        if name == "abandon_uploads":
+            return {}
+        raise Unsupported(f"the double has no {name}")
 
     def _find(self, call: str, account: AccountRef, entry_id: str, kind: str | None) -> Node:
         self.calls.append(call)

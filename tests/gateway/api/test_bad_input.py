@@ -170,10 +170,6 @@ def test_other_fields(
 @pytest.mark.parametrize(
     ("path", "named"),
     [
-        ("storage/links", "links"),
-        ("storage/multipart/5", "multipart"),
-        ("storage/files/x/permissions", "permissions"),
-        ("storage/files/x/properties", "properties"),
         ("storage/files/x/thumbnail", "thumbnails"),
         ("events", "events"),
         ("cal/calendars", "the Calendar API"),

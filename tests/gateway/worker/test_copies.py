@@ -27,10 +27,10 @@ from gateway.settings import Settings
 from gateway.worker import copies, entries, finding
 from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.desk import Desk
-from gateway.worker.fetching import Fetcher
 from gateway.worker.ids import Ids
-from gateway.worker.tasks import Progress, Tasks
-from gateway.worker.walks import Bounds
+from gateway.worker.tasks import Progress
+from store import migrate
+from store.engine import open_database
 
 
 class Store(LocalConnector):
@@ -108,20 +108,18 @@ class Opened:
 
 
 class Bench:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         opened = Opened(folder)
         self.one, self.two = folder / "1", folder / "2"
         self.source = cast("Store", opened.accounts[1].connector)
         self.accounts = opened.accounts
-        self.desk = Desk(
-            cast("Accounts", opened),
-            cast("Any", None),
-            [],
-            0.2,
-            cast("Tasks", None),
-            Fetcher(Settings()),
-            Bounds(1000, 10.0),
-            2,
+        self.database = open_database(url)
+        self.desk = Desk.furnished(
+            Settings(session_linger=0.2, copy_files_at_once=2),
+            database=self.database,
+            accounts=cast("Accounts", opened),
+            hub=cast("Any", None),
+            private=[],
         )
 
     def arguments(self, raw_id: str, kind: Kind, **more: Any) -> dict[str, Any]:
@@ -130,14 +128,22 @@ class Bench:
         return given | {"parent_id": "root", "target": {"id": 2, "revision": 0}} | more
 
 
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = f"sqlite:///{tmp_path_factory.mktemp('copies') / 'state.db'}"
+    migrate.upgrade(made)
+    return made
+
+
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    made = Bench(tmp_path)
+async def bench(tmp_path: Path, url: str) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path, url)
     (made.one / "f").write_bytes(b"hello")
     (made.one / "t" / "sub").mkdir(parents=True)
     for path in ("t/1", "t/sub/2"):
         (made.one / path).write_bytes(b"content")
-    return made
+    yield made
+    await made.database.aclose()
 
 
 def tree(folder: Path) -> list[str]:
