@@ -143,8 +143,10 @@ class SftpConnector(Connector):
             rename = sftp.posix_rename if replace else sftp.rename
             await self._named(rename(temporary, target), [*parts, name])
         except BaseException as error:
+            # before there is room again
+            full = isinstance(error, StoreError) and await self._full(sftp, parts)
             await self._quietly(sftp.remove(temporary))
-            if isinstance(error, StoreError) and await self._full(sftp, parts):
+            if full:
                 raise OutOfSpace("no room is left on the store") from error
             raise
         return await self.stat("/".join([*parts, name]))
@@ -304,7 +306,7 @@ class SftpConnector(Connector):
             facts = await self._wait(sftp.statvfs(self._path(parts)))
         except StoreError:
             return False
-        return facts.bavail == 0
+        return facts.bavail * facts.frsize < (sftp.limits.max_write_len or 32768)
 
     def _path(self, parts: Parts) -> str:
         below = "/".join(parts)
