@@ -272,5 +272,14 @@ class Bucket:
                 await self.delete(one.key, one.id)
 
 
+def after(key: str) -> str | None:
+    """The cursor that begins a listing after the key; None where it is empty.
+
+    A listing of a folder begins after the folder's own marker, which is no entry of it: SeaweedFS counts it
+    among the first page's keys, and with a limit of 1 then says that there are no more.
+    """
+    return f"a{key}" if key else None
+
+
 def _is_address(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()

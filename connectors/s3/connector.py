@@ -28,7 +28,7 @@ from connectors.interface import (
     Upload,
 )
 from connectors.s3 import documents, downloads, properties, trees, uploads
-from connectors.s3.bucket import Bucket
+from connectors.s3.bucket import Bucket, after
 from connectors.s3.keys import LONGEST_KEY, check_id, check_name, is_folder, nameable
 from connectors.s3.settings import S3CompatibleSettings, S3Settings
 
@@ -116,23 +116,25 @@ class S3Connector(Connector):
             await self._require_folder(folder)
         check_id(folder)
         prefix = self._key(folder)
-        found, after = await self._bucket.list(prefix, delimiter="/", cursor=cursor, limit=limit)
-        if folder and cursor is None and not (found.objects or found.prefixes or after):
-            raise NotFound("there is no such folder")
+        begin = cursor or after(prefix)
+        found, goes_on = await self._bucket.list(prefix, delimiter="/", cursor=begin, limit=limit)
+        if cursor is None and not (found.objects or found.prefixes):
+            await self._require_folder(folder)
         entries = [
             *(downloads.listed(self._raw_id(one.key), one) for one in found.objects if self._named(one.key)),
             *(downloads.folder(self._raw_id(one), one) for one in found.prefixes if self._named(one)),
         ]
-        return Page(sorted((e for e in entries if e.raw_id != folder), key=_raw_id), after)
+        return Page(sorted((e for e in entries if e.raw_id != folder), key=_raw_id), goes_on)
 
     async def tree(self, folder: str, cursor: str | None, limit: int) -> Page:
         """Files at any depth, by one listing without a delimiter; no folders."""
         check_id(folder)
         if cursor is None:
             await self._require_folder(folder)
-        found, after = await self._bucket.list(self._key(folder), cursor=cursor, limit=limit)
+        prefix = self._key(folder)
+        found, goes_on = await self._bucket.list(prefix, cursor=cursor or after(prefix), limit=limit)
         named = (one for one in found.objects if self._named(one.key) and not one.key.endswith("/"))
-        return Page([downloads.listed(self._raw_id(one.key), one) for one in named], after)
+        return Page([downloads.listed(self._raw_id(one.key), one) for one in named], goes_on)
 
     # content
 

@@ -87,7 +87,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of an object, or one mark that it was deleted."""
+    """One version of an object, or one mark that it was deleted; without an id the current one."""
 
     key: str
     id: str
@@ -150,7 +150,7 @@ def tagging(pairs: Iterable[tuple[str, str]]) -> bytes:
 
 
 def deletion(doomed: Iterable[Version]) -> bytes:
-    """The body of DeleteObjects; a version without an id is the current one."""
+    """The body of DeleteObjects."""
     inside = "".join(
         f"<Object>{_element('Key', one.key)}{_element('VersionId', one.id) if one.id else ''}</Object>"
         for one in doomed

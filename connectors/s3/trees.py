@@ -1,25 +1,25 @@
 """Many keys at once: what copies, moves, deletes or purges an object, or all that lies below a prefix.
 
-S3 has no request for any of these trees. A tree is gone through page by page; a failure or cancellation in
-the middle leaves the pages before it done. A move deletes only what it has copied, so nothing is ever lost.
+S3 has no request for any of these trees. A tree is gone through in batches; a failure or cancellation in
+the middle leaves those before it done. A move deletes only what it has copied, so nothing is ever lost.
 """
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from connectors.interface import BadAnswer, Part, StoreError, Unsupported
 from connectors.s3 import documents, uploads
 from connectors.s3.bucket import Bucket, Fields
-from connectors.s3.documents import Found, Version, Versions
+from connectors.s3.documents import Version
 
 LARGEST_COPY = 5 * 1024**3
 """Bytes above which an object is copied in parts (CopyObject, "up to 5 GB in size in a single operation")."""
 
 COPIED_PART = 512 * 1024**2
 _AT_ONCE = 8
-# what a copy in parts has to be told, since only CopyObject takes it along
+_BATCH = 1000  # DeleteObjects takes no more
+# what only CopyObject takes along by itself
 _KEPT = (
     "content-type",
     "content-disposition",
@@ -34,13 +34,16 @@ async def copy_object(bucket: Bucket, source: str, target: str, condition: Field
     """Copies one version of the object on the store's side. Raises PreconditionFailed if it changes."""
     answer = await bucket.request("HEAD", source)
     size, etag = int(answer.header(b"content-length") or 0), answer.header(b"etag") or "*"
-    kept = {k.decode(): v.decode("latin-1") for k, v in answer.headers}
+    told = {k.decode("latin-1"): v.decode("latin-1") for k, v in answer.headers}
+    about = {k: v for k, v in told.items() if k in _KEPT or k.startswith("x-amz-meta-")}
     await answer.aclose()
     fields = {"x-amz-copy-source": bucket.source(source), "x-amz-copy-source-if-match": etag}
+    if not size and source.endswith("/"):  # SeaweedFS copies no folder's marker
+        await (await bucket.request("PUT", target, (), {**about, **condition}, body=b"")).aclose()
+        return
     if size <= LARGEST_COPY:
         await bucket.document("PUT", target, (), {**fields, **condition})
         return
-    about = {k: v for k, v in kept.items() if k in _KEPT or k.startswith("x-amz-meta-")}
     upload = await uploads.begin(bucket, target, about)
     try:
         parts = await _copied_parts(bucket, target, upload, size, fields)
@@ -86,33 +89,23 @@ async def put_tags(bucket: Bucket, key: str, tags: Fields) -> None:
 # trees
 
 
-async def pages(bucket: Bucket, prefix: str) -> AsyncIterator[list[Found]]:
-    """Every object whose key begins with the prefix, in the store's order."""
-    cursor = None
-    while True:
-        page, cursor = await bucket.list(prefix, cursor=cursor)
-        yield page.objects
-        if cursor is None:
-            return
-
-
 async def copy_tree(bucket: Bucket, source: str, target: str) -> None:
     """Copies all below one prefix to the other, neither of which may begin with the other."""
-    async for page in pages(bucket, source):
-        await _copy_page(bucket, page, source, target)
+    async for batch in _batches(_objects(bucket, source)):
+        await _copy_each(bucket, batch, source, target)
 
 
 async def move_tree(bucket: Bucket, source: str, target: str) -> None:
-    """As `copy_tree`, each page deleted once it is copied: a broken move is in two places, and whole."""
-    async for page in pages(bucket, source):
-        await _copy_page(bucket, page, source, target)
-        await bucket.delete_all([Version(one.key, "") for one in page])
+    """As `copy_tree`, each batch deleted once it is copied: a broken move is in two places, and whole."""
+    async for batch in _batches(_objects(bucket, source)):
+        await _copy_each(bucket, batch, source, target)
+        await bucket.delete_all(batch)
 
 
 async def delete_tree(bucket: Bucket, prefix: str) -> None:
     """Deletes all below the prefix."""
-    async for page in pages(bucket, prefix):
-        await bucket.delete_all([Version(one.key, "") for one in page])
+    async for batch in _batches(_objects(bucket, prefix)):
+        await bucket.delete_all(batch)
 
 
 async def purge(bucket: Bucket, key: str, *, below: bool) -> bool:
@@ -120,27 +113,63 @@ async def purge(bucket: Bucket, key: str, *, below: bool) -> bool:
 
     Raises Unsupported where the store knows no versions at all.
     """
-    found, page = False, await bucket.versions(key)
+    found = False
+    async for batch in _batches(_versions(bucket, key, below=below)):
+        await bucket.delete_all(batch)
+        found = True
+    return found
+
+
+async def _objects(bucket: Bucket, prefix: str) -> AsyncIterator[Version]:
+    """Every object whose key begins with the prefix, in the store's order, as its current version."""
+    cursor = None
     while True:
-        doomed = list(_of(page, key, below=below))
-        found = found or bool(doomed)
-        for batch in itertools.batched(doomed, 1000):
-            await bucket.delete_all(batch)
-        # a key's own versions come first of all that begin with it
-        if page.key_marker is None or (not below and len(doomed) < len(page.versions)):
-            return found
+        page, cursor = await bucket.list(prefix, cursor=cursor)
+        for one in page.objects:
+            yield Version(one.key, "")
+        if cursor is None:
+            return
+
+
+async def _versions(bucket: Bucket, key: str, *, below: bool) -> AsyncIterator[Version]:
+    """Every version of the key, or of all that begin with it."""
+    page = await bucket.versions(key)
+    while True:
+        for one in page.versions:
+            if below or one.key == key:
+                yield one
+            else:  # a key's own versions come before those of longer keys
+                return
+        if page.key_marker is None:
+            return
         page = await bucket.versions(key, page.key_marker, page.id_marker)
 
 
-def _of(page: Versions, key: str, *, below: bool) -> Iterable[Version]:
-    return (one for one in page.versions if below or one.key == key)
+async def _batches(found: AsyncIterator[Version]) -> AsyncIterator[list[Version]]:
+    """As many as one deletion takes, a folder's marker after all that lies below it.
+
+    SeaweedFS keeps an empty folder for ever that lost its marker before its last file. A sorted listing has
+    the marker first, so the markers of the folders that it is in just now wait: one for each level.
+    """
+    batch: list[Version] = []
+    waiting: list[Version] = []
+    async for one in found:
+        while waiting and not one.key.startswith(waiting[-1].key):
+            batch.append(waiting.pop())
+        (waiting if one.key.endswith("/") else batch).append(one)
+        if len(batch) >= _BATCH:
+            yield batch[:_BATCH]
+            batch = batch[_BATCH:]
+    batch += reversed(waiting)
+    for start in range(0, len(batch), _BATCH):
+        yield batch[start : start + _BATCH]
 
 
-async def _copy_page(bucket: Bucket, page: list[Found], source: str, target: str) -> None:
-    async def copy(one: Found) -> None:
+async def _copy_each(bucket: Bucket, batch: list[Version], source: str, target: str) -> None:
+    async def copy(one: Version) -> None:
         await copy_object(bucket, one.key, target + one.key.removeprefix(source), {})
 
-    await _for_each(page, copy)
+    await _for_each(batch, copy)
 
 
 async def _for_each[T](items: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:

@@ -59,7 +59,7 @@ def seaweedfs(folder: Path, *arguments: str) -> Iterator[SeaweedFS]:
     finally:
         os.killpg(server.pid, signal.SIGKILL)  # at SIGTERM it takes more than ten seconds
         server.wait()
-        for port in ports:
+        for port in (*ports, *(port + 10_000 for port in ports)):
             for left in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock"):
                 left.unlink(missing_ok=True)
 
