@@ -125,7 +125,8 @@ class Bucket:
         """The answer, of a status from 200 to 299.
 
         Args:
-            method: GET and HEAD are repeated when the store fails for the moment; others never.
+            method: GET and HEAD are repeated when the store fails for the moment, if it does not say for how
+                long; others never.
             key: the whole key; empty for the bucket itself.
             query: names and values, plain.
             fields: headers, names in lower case.
@@ -140,7 +141,9 @@ class Bucket:
             answer = await self._send(method, key, query, fields or {}, body, length)
             if answer.status < 300:
                 return answer
-            if method not in ("GET", "HEAD") or answer.status < 500 or attempt == _ATTEMPTS - 1:
+            told_when = answer.header(b"retry-after") is not None
+            safe = method in ("GET", "HEAD") and answer.status >= 500
+            if not safe or told_when or attempt == _ATTEMPTS - 1:
                 break
             await answer.aclose()
             await asyncio.sleep(pause * (1 + random.random()))  # noqa: S311  # spreads the load, hides nothing

@@ -92,7 +92,7 @@ class TestS3CompatibleKeepingVersions(OnSeaweedFS):
         }
         return Store(S3CompatibleConnector, settings, Direct())
 
-    # SeaweedFS keeps a file's versions in a folder of its name and nine bytes more, which may have 255: beyond
+    # SeaweedFS keeps a file's versions in a folder of its name and nine bytes more, at most 255: beyond
     # that it answers 500, as for any failure of its own
     @pytest.mark.parametrize("name", [name for name in NAMES if len(name.encode()) <= 246])
     async def test_names_come_back_as_they_went(self, connector: Connector, folder: str, name: str) -> None:

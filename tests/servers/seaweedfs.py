@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
+from typing import Any
 
 import botocore.session
 
@@ -25,22 +26,23 @@ _WEED = Path(sys.executable).with_name("weed")
 
 @dataclass(frozen=True)
 class SeaweedFS:
-    """The server's S3 endpoint and its process group."""
+    """The server's S3 endpoint; its port for TLS is 0 where it has none."""
 
     endpoint: str
     port: int
-    pid: int
+    tls_port: int
 
 
 @contextmanager
-def seaweedfs(folder: Path, *arguments: str) -> Iterator[SeaweedFS]:
+def seaweedfs(folder: Path, *arguments: str, tls: Path | None = None) -> Iterator[SeaweedFS]:
     """The server, until the context ends. It takes some seconds to start: once a module.
 
-    Two users: one may do all, one may read. More `arguments` are appended to the command.
+    Two users: one may do all, one may read. More `arguments` are appended to the command; `tls` is a file with
+    key and certificate.
     """
     (folder / "data").mkdir(parents=True)
     (folder / "s3.json").write_text(json.dumps({"identities": _IDENTITIES}))
-    master, volume, filer, s3 = ports = _free_ports(4)
+    master, volume, filer, s3, s3_tls = ports = _free_ports(5)
     command = [
         *(str(_WEED), "-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
         *(f"-dir={folder}/data", f"-master.port={master}", f"-volume.port={volume}", "-filer"),
@@ -51,11 +53,15 @@ def seaweedfs(folder: Path, *arguments: str) -> Iterator[SeaweedFS]:
         *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
         *arguments,
     ]
+    if tls is not None:
+        command += [f"-s3.port.https={s3_tls}", f"-s3.cert.file={tls}", f"-s3.key.file={tls}"]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, start_new_session=True, stdout=log, stderr=log)
     try:
         _wait_until_up(server, s3)
-        yield SeaweedFS(f"http://127.0.0.1:{s3}", s3, server.pid)
+        if tls is not None:
+            _wait_until_up(server, s3_tls)
+        yield SeaweedFS(f"http://127.0.0.1:{s3}", s3, s3_tls if tls is not None else 0)
     finally:
         os.killpg(server.pid, signal.SIGKILL)  # at SIGTERM it takes more than ten seconds
         server.wait()
@@ -90,15 +96,20 @@ def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
                 raise
 
 
-def make_bucket(server: SeaweedFS, name: str, *, versioned: bool = False) -> None:
-    """A new bucket, made by another client than ours."""
-    client = botocore.session.Session().create_client(
+def other_client(server: SeaweedFS) -> Any:
+    """botocore's own client, which shares nothing with ours but the signature. To be closed."""
+    return botocore.session.Session().create_client(
         "s3",
         region_name="us-east-1",
         endpoint_url=server.endpoint,
         aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key=SECRET_KEY,
     )
+
+
+def make_bucket(server: SeaweedFS, name: str, *, versioned: bool = False) -> None:
+    """A new bucket, made by another client than ours."""
+    client = other_client(server)
     client.create_bucket(Bucket=name)
     if versioned:
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
