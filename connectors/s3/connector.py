@@ -31,6 +31,7 @@ from connectors.s3 import documents, downloads, properties, trees, uploads
 from connectors.s3.bucket import Bucket, after
 from connectors.s3.keys import LONGEST_KEY, check_id, check_name, is_folder, nameable
 from connectors.s3.settings import S3CompatibleSettings, S3Settings
+from connectors.s3.together import answers
 
 _FREE = {"if-none-match": "*"}
 _LONGEST_PRESIGNED = 7 * 24 * 3600
@@ -241,8 +242,8 @@ class S3Connector(Connector):
     async def complete_upload(self, state: str, parts: Sequence[Part]) -> Entry:
         """The file; the store checks that the name is free where it has to be."""
         ticket = uploads.Ticket.read(state)
-        if not ticket.replace:
-            await self._require_free(ticket.raw_id)
+        if not ticket.replace and await self._there(ticket.raw_id) is not None:
+            raise AlreadyExists("the name is taken")
         condition = {} if ticket.replace else _FREE
         try:
             await uploads.complete(self._bucket, self._key(ticket.raw_id), ticket.upload, parts, condition)
@@ -303,40 +304,40 @@ class S3Connector(Connector):
         if entry is not None and entry.kind is Kind.FILE:
             raise NotAFolder("this is a file, not a folder")
 
-    async def _require_free(self, raw_id: str) -> None:
+    async def _there(self, raw_id: str) -> Entry | None:
+        """The entry, None where there is none. The root is not asked for: the next request shows."""
         try:
-            await self.stat(raw_id)
+            return await self.stat(raw_id) if raw_id else downloads.folder("", self._key(""))
         except NotFound:
-            return
-        raise AlreadyExists("the name is taken")
+            return None
 
     async def _place(self, parent: str, name: str, *, replace: bool, etag: str | None = None) -> str:
-        """The raw id of a file of that name: looked at before its content is asked for.
+        """The raw id of a file of that name: looked at before its content is asked for, all at once.
 
-        Raises NotFound, NotAFolder, InvalidName, AlreadyExists (a folder in the way can't be replaced).
+        Raises:
+            NotFound: no such folder.
+            NotAFolder: the parent is a file.
+            InvalidName: the store can't hold it.
+            AlreadyExists: the name is taken; a folder in the way can't be replaced.
+            PreconditionFailed: not this version.
         """
         check_id(parent)
         check_name(name)
-        await self._require_folder(parent)
         raw_id = parent + name
         if len(self._key(raw_id).encode()) >= LONGEST_KEY:
             raise InvalidName("the name is longer than the store takes")
-        if await self._any_below(raw_id + "/"):
-            raise AlreadyExists("the name is taken")
+        wanted = [parent, f"{raw_id}/"] if replace and etag is None else [parent, f"{raw_id}/", raw_id]
+        above, folder, *file = await answers(wanted, self._there)
         self._bucket.check_characters(name)
-        if etag is not None:
-            await self._require_version(raw_id, etag)
-        elif not replace:
-            await self._require_free(raw_id)
-        return raw_id
-
-    async def _require_version(self, raw_id: str, etag: str) -> None:
-        try:
-            found = (await self.stat(raw_id)).etag
-        except NotFound:
-            found = None
-        if found != etag:
+        if above is None:
+            raise NotFound("there is no such folder")
+        if above.kind is Kind.FILE:
+            raise NotAFolder("this is a file, not a folder")
+        if folder is not None or (file and file[0] is not None and not replace):
+            raise AlreadyExists("the name is taken")
+        if etag is not None and (not file or file[0] is None or file[0].etag != etag):
             raise PreconditionFailed("the file is another version now")
+        return raw_id
 
     async def _require_doomed(self, raw_id: str, *, recursive: bool) -> bool:
         """Whether all below the id goes. Raises NotFound, NotEmpty."""

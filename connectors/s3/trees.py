@@ -5,19 +5,19 @@ the middle leaves those before it done. A move deletes only what it has copied, 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from connectors.interface import BadAnswer, Part, StoreError, Unsupported
+from connectors.interface import BadAnswer, Part, Unsupported
 from connectors.s3 import documents, uploads
 from connectors.s3.bucket import Bucket, Fields
 from connectors.s3.documents import Version
+from connectors.s3.together import answers, for_each
 
 LARGEST_COPY = 5 * 1024**3
 """Bytes above which an object is copied in parts (CopyObject, "up to 5 GB in size in a single operation")."""
 
 COPIED_PART = 512 * 1024**2
-_AT_ONCE = 8
 _BATCH = 1000  # DeleteObjects takes no more
 # what only CopyObject takes along by itself
 _KEPT = (
@@ -57,9 +57,8 @@ async def copy_object(bucket: Bucket, source: str, target: str, condition: Field
 
 async def _copied_parts(bucket: Bucket, target: str, upload: str, size: int, fields: Fields) -> list[Part]:
     each = max(COPIED_PART, uploads.part_size(size))
-    parts: dict[int, Part] = {}
 
-    async def copy_part(number: int) -> None:
+    async def copy_part(number: int) -> Part:
         start = (number - 1) * each
         length = min(each, size - start)
         span = {"x-amz-copy-source-range": f"bytes={start}-{start + length - 1}"}
@@ -67,10 +66,9 @@ async def _copied_parts(bucket: Bucket, target: str, upload: str, size: int, fie
         answer = await bucket.document("PUT", target, query, {**fields, **span})
         if (tag := documents.plain_etag(answer.text("ETag"))) is None:
             raise BadAnswer("the store gave the part no entity tag")
-        parts[number] = Part(number, length, tag)
+        return Part(number, length, tag)
 
-    await _for_each(range(1, -(-size // each) + 1), copy_part)
-    return [parts[number] for number in sorted(parts)]
+    return await answers(range(1, -(-size // each) + 1), copy_part)
 
 
 async def _copy_tags(bucket: Bucket, source: str, target: str) -> None:
@@ -169,25 +167,4 @@ async def _copy_each(bucket: Bucket, batch: list[Version], source: str, target: 
     async def copy(one: Version) -> None:
         await copy_object(bucket, one.key, target + one.key.removeprefix(source), {})
 
-    await _for_each(batch, copy)
-
-
-async def _for_each[T](items: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
-    """`act` on each, a few at a time. The first error ends the others, and is raised as it is."""
-    waiting = iter(items)
-
-    async def one_after_another() -> None:
-        for item in waiting:
-            await act(item)
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(_AT_ONCE):
-                tasks.create_task(one_after_another())
-    except* StoreError as failed:
-        raise _first(failed) from None
-
-
-def _first(failed: BaseExceptionGroup[StoreError]) -> StoreError:
-    first = failed.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    await for_each(batch, copy)

@@ -21,6 +21,7 @@ LARGEST_SINGLE = 1024 * _MIB
 """Bytes of a known length up to which a file is one PUT, whose pieces are nowhere kept. S3 takes 5 GiB."""
 
 FIRST_PART = 8 * _MIB
+STREAMED_PART = 64 * _MIB
 UNKNOWN_PART = 16 * _MIB
 MOST_PARTS = 10_000
 _LARGEST_PART = 1024 * _MIB
@@ -112,7 +113,7 @@ async def _buffered(source: Source, pieces: list[bytes]) -> AsyncGenerator[Porti
 
 async def _streamed(source: Source, size: int) -> AsyncGenerator[Portion]:
     """Portions of a content of known length, handed on as they come."""
-    each = part_size(size)
+    each = max(STREAMED_PART, part_size(size))
     for start in range(0, size, each):
         length = min(each, size - start)
         yield source.take(length), length

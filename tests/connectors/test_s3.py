@@ -33,7 +33,6 @@ from connectors.interface import (
     UntrustedHost,
 )
 from connectors.s3 import S3CompatibleConnector, trees, uploads
-from connectors.s3.connector import S3Connector
 from tests.gateway.tunnel.tunnels import certified, until
 from tests.servers.rclone import RcloneS3, rclone_s3
 from tests.servers.seaweedfs import (
@@ -281,6 +280,7 @@ async def test_a_known_length_in_parts(
 ) -> None:
     """As above 1 GiB, with smaller numbers."""
     monkeypatch.setattr(uploads, "LARGEST_SINGLE", MIB)
+    monkeypatch.setattr(uploads, "STREAMED_PART", 8 * MIB)
     size = 20 * MIB + 7
     write = s3.write(folder, "file", flowing(size), size=size + wrong, replace=False)
     if wrong:
@@ -302,18 +302,20 @@ async def test_a_name_taken_while_its_content_was_under_way(
     """In one PUT and in parts: the store itself refuses at the end."""
 
     async def late(size: int) -> AsyncIterator[bytes]:
-        async for piece in flowing(size):
+        async for piece in flowing(size - 1):
             yield piece
         other.put_object(Bucket="plain", Key=f"{folder}file", Body=b"first")
+        yield b"."
 
     for size, known in ((MIB, MIB), (12 * MIB, None)):
         with pytest.raises(AlreadyExists):
             await s3.write(folder, "file", late(size), size=known, replace=False)
         assert await whole(s3, f"{folder}file") == b"first"
-        old = (await s3.stat(f"{folder}file")).etag
-        other.put_object(Bucket="plain", Key=f"{folder}file", Body=b"second")
+        other.put_object(Bucket="plain", Key=f"{folder}file", Body=b"former")
+        former = (await s3.stat(f"{folder}file")).etag
         with pytest.raises(PreconditionFailed):
-            await s3.write(folder, "file", flowing(size), size=known, replace=True, etag=old)
+            await s3.write(folder, "file", late(size), size=known, replace=True, etag=former)
+        assert await whole(s3, f"{folder}file") == b"first"
         await s3.delete(f"{folder}file")
     assert uploads_left(other) == []
 
@@ -341,7 +343,7 @@ async def test_memory_does_not_grow_with_the_file(s3: FullConnector, folder: str
 
 async def test_a_reader_that_leaves_releases_the_store(s3: FullConnector, folder: str) -> None:
     entry = await s3.write(folder, "large", flowing(32 * MIB), size=32 * MIB, replace=False)
-    client = cast("S3Connector", s3)._bucket._client
+    client = cast("S3CompatibleConnector", s3)._bucket._client
     opened = await s3.read(entry.raw_id)
     assert len(client._busy) == 1
     async with aclosing(cast("Any", opened.chunks)) as chunks:

@@ -37,8 +37,8 @@ class SeaweedFS:
 def seaweedfs(folder: Path, *arguments: str, tls: Path | None = None) -> Iterator[SeaweedFS]:
     """The server, until the context ends. It takes some seconds to start: once a module.
 
-    Two users: one may do all, one may read. More `arguments` are appended to the command; `tls` is a file with
-    key and certificate.
+    Two users: one may do all, one may read. More `arguments` are appended to the command; `tls` is a file
+    with key and certificate.
     """
     (folder / "data").mkdir(parents=True)
     (folder / "s3.json").write_text(json.dumps({"identities": _IDENTITIES}))
