@@ -73,6 +73,7 @@ class Bucket:
         self._host = named if port == default else f"{named}:{port}"
         self._origin = f"{url.scheme}://{self._host}"
         self._name = settings.bucket
+        self._conditional = settings.conditional_writes
         self.base = f"{settings.prefix}/" if settings.prefix else ""
         tls = ssl.create_default_context(cadata=settings.ca) if url.scheme == "https" else None
 
@@ -104,6 +105,12 @@ class Bucket:
         clone = copy.copy(self)
         clone._extra = {**self._extra, **extra}  # noqa: SLF001  # its own kind
         return clone
+
+    def condition(self, *, replace: bool, etag: str | None = None) -> Fields:
+        """The header by which the store itself refuses to write: over another version, or a taken name."""
+        if not self._conditional or (replace and etag is None):
+            return {}
+        return {"if-none-match": "*"} if etag is None else {"if-match": f'"{etag}"'}
 
     def check_characters(self, name: str) -> None:
         """Raises InvalidName for a name that this store would keep as another; known after an answer."""

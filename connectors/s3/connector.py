@@ -33,7 +33,6 @@ from connectors.s3.keys import LONGEST_KEY, check_id, check_name, is_folder, nam
 from connectors.s3.settings import S3CompatibleSettings, S3Settings
 from connectors.s3.together import answers
 
-_FREE = {"if-none-match": "*"}
 _LONGEST_PRESIGNED = 7 * 24 * 3600
 _MARKER = {"content-type": "application/x-directory"}
 _NO_TYPE = "application/octet-stream"
@@ -159,7 +158,7 @@ class S3Connector(Connector):
     ) -> Entry:
         """By PUT or in parts; the store itself checks, at the end, that the name is free, or the version."""
         raw_id = await self._place(parent, name, replace=replace, etag=etag)
-        condition = {"if-match": f'"{etag}"'} if etag is not None else {} if replace else _FREE
+        condition = self._bucket.condition(replace=replace, etag=etag)
         mime_type = mimetypes.guess_type(name)[0] or _NO_TYPE
         try:
             await uploads.store(self._bucket, self._key(raw_id), chunks, size, mime_type, condition)
@@ -196,7 +195,8 @@ class S3Connector(Connector):
         """A folder's marker: an empty object whose key ends with `/`."""
         raw_id = await self._place(parent, name, replace=False) + "/"
         try:
-            answer = await self._bucket.request("PUT", self._key(raw_id), (), {**_MARKER, **_FREE}, body=b"")
+            fields = {**_MARKER, **self._bucket.condition(replace=False)}
+            answer = await self._bucket.request("PUT", self._key(raw_id), (), fields, body=b"")
         except PreconditionFailed:
             raise AlreadyExists("the name is taken") from None
         await answer.aclose()
@@ -244,7 +244,7 @@ class S3Connector(Connector):
         ticket = uploads.Ticket.read(state)
         if not ticket.replace and await self._there(ticket.raw_id) is not None:
             raise AlreadyExists("the name is taken")
-        condition = {} if ticket.replace else _FREE
+        condition = self._bucket.condition(replace=ticket.replace)
         try:
             await uploads.complete(self._bucket, self._key(ticket.raw_id), ticket.upload, parts, condition)
         except PreconditionFailed:
@@ -369,7 +369,7 @@ class S3Connector(Connector):
 
     async def _copy_object(self, source: str, target: str, *, replace: bool) -> None:
         try:
-            await trees.copy_object(self._bucket, source, target, {} if replace else _FREE)
+            await trees.copy_object(self._bucket, source, target, self._bucket.condition(replace=replace))
         except PreconditionFailed:
             if not replace:
                 raise AlreadyExists("the name is taken, or the file changed while it was copied") from None

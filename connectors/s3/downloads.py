@@ -61,7 +61,7 @@ def described(raw_id: str, answer: Response) -> Entry:
     """The file that an answer to HEAD or GET describes."""
     told = (answer.header(b"content-type") or "").strip()
     name = name_of(raw_id)
-    fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
+    fields = {name.decode(): value.decode("utf-8", "replace") for name, value in answer.headers}
     return Entry(
         raw_id=raw_id,
         name=name,

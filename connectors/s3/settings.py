@@ -34,6 +34,11 @@ class S3Settings(Settings):
         default=False,
         description="Whether the bucket stands in the path (https://HOST/BUCKET/), not in the host's name.",
     )
+    conditional_writes: bool = Field(
+        default=True,
+        description="Whether the store knows If-Match and If-None-Match on writes. Off for one that refuses "
+        "them: then only a look beforehand keeps a name that is taken, or the wrong version, from harm.",
+    )
     ca: str | None = Field(
         default=None, description="PEM certificates to trust for https; empty: the gateway machine's own."
     )

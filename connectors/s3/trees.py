@@ -1,7 +1,8 @@
 """Many keys at once: what copies, moves, deletes or purges an object, or all that lies below a prefix.
 
 S3 has no request for any of these trees. A tree is gone through in batches; a failure or cancellation in
-the middle leaves those before it done. A move deletes only what it has copied, so nothing is ever lost.
+the middle leaves those before it done. A move deletes only what it has copied; what others write to a
+key between the two is lost, since not every store deletes on a condition.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ async def copy_object(bucket: Bucket, source: str, target: str, condition: Field
     """Copies one version of the object on the store's side. Raises PreconditionFailed if it changes."""
     answer = await bucket.request("HEAD", source)
     size, etag = int(answer.header(b"content-length") or 0), answer.header(b"etag") or "*"
-    told = {k.decode("latin-1"): v.decode("latin-1") for k, v in answer.headers}
+    told = {k.decode(): v.decode("utf-8", "replace") for k, v in answer.headers}
     about = {k: v for k, v in told.items() if k in _KEPT or k.startswith("x-amz-meta-")}
     await answer.aclose()
     fields = {"x-amz-copy-source": bucket.source(source), "x-amz-copy-source-if-match": etag}

@@ -1,16 +1,22 @@
 """S3's protocol without a real store: published signatures, settings, and answers of a scripted double."""
 
 import asyncio
+import importlib
+import importlib.util
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import botocore.auth
 import pytest
 from pydantic import ValidationError
 
+import connectors.s3
 from connectors.conformance import Store
 from connectors.conformance.direct import Direct
 from connectors.conformance.kit import FullConnector, pieces, whole
@@ -39,6 +45,7 @@ from connectors.s3.signing import Signer
 
 # signatures: the examples in S3's API reference of signing by header and by query
 
+PAGE = Path(connectors.s3.__file__).parents[2] / "docs" / "connectors" / "s3.md"
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -144,6 +151,26 @@ def test_a_compatible_store_has_an_endpoint_and_paths() -> None:
 def test_settings_that_can_not_be(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         S3Settings.model_validate(settings(**wrong))
+
+
+@pytest.mark.parametrize("name", sorted(S3CompatibleSettings.model_fields))
+def test_every_setting_is_on_its_page(name: str) -> None:
+    assert f"`{name}`" in PAGE.read_text()
+
+
+def test_botocore_is_imported_only_for_an_account() -> None:
+    """Its import takes long, and the list of connectors loads all of them."""
+    code = (
+        "import sys, connectors.s3; assert 'connectors.s3' in sys.modules and 'botocore' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_botocore_the_connector_is_missing_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError) as told:
+        importlib.reload(connectors.s3)
+    assert told.value.name == "botocore"
 
 
 # ids
@@ -359,6 +386,17 @@ async def test_a_name_that_is_taken_meanwhile() -> None:
                 await connector.write("", "f", pieces(b"x"), size=1, replace=False)
         assert b"if-none-match: *" in heads[-1]
         assert b"x-amz-content-sha256: UNSIGNED-PAYLOAD" in heads[-1]
+
+
+async def test_a_store_that_refuses_conditions_is_not_told_any() -> None:
+    looks = (answer(200, page()), ToHead(answer(404)))
+    written = ToHead(answer(200, "", 'ETag: "e"'))
+    async with scripted(*looks, answer(200), written, conditional_writes=False) as (connector, heads):
+        await connector.write("", "f", pieces(b"x"), size=1, replace=False)
+        assert not [head for head in heads if b"if-none-match" in head.lower()]
+    async with scripted(answer(200, page()), written, conditional_writes=False) as (connector, _):
+        with pytest.raises(AlreadyExists):
+            await connector.write("", "f", pieces(b"x"), size=1, replace=False)
 
 
 async def test_what_no_id_can_name_is_not_listed() -> None:
