@@ -103,7 +103,7 @@ class S3Connector(Connector):
 
     async def child(self, parent: str, name: str) -> Entry:
         """The object of that name, else the folder."""
-        if not is_folder(parent) or "/" in name:
+        if not is_folder(parent) or not name or "/" in name:
             raise NotFound("there is no such file or folder")
         try:
             return await self.stat(parent + name)
@@ -177,6 +177,7 @@ class S3Connector(Connector):
 
     async def purge(self, raw_id: str, *, recursive: bool = False) -> None:
         """Deletes every version, also of what was deleted before, and the marks of deletion."""
+        check_id(raw_id)
         try:
             below = await self._require_doomed(raw_id, recursive=recursive)
         except NotFound:  # deleted, perhaps: then its versions are left
@@ -300,8 +301,7 @@ class S3Connector(Connector):
 
     async def _require_folder(self, raw_id: str) -> None:
         """Raises NotFound, or NotAFolder for an object's id."""
-        entry = await self.stat(raw_id) if raw_id else None
-        if entry is not None and entry.kind is Kind.FILE:
+        if raw_id and (await self.stat(raw_id)).kind is Kind.FILE:
             raise NotAFolder("this is a file, not a folder")
 
     async def _there(self, raw_id: str) -> Entry | None:
@@ -359,10 +359,9 @@ class S3Connector(Connector):
         if raw_id == "":
             raise NotFound("the root can't be moved or copied")
         await self.stat(raw_id)
-        itself = parent + name == raw_id.removesuffix("/")
         if is_folder(raw_id) and parent.startswith(raw_id):
             raise InvalidName("a folder can't be put into itself")
-        if itself and replace:
+        if replace and parent + name == raw_id.removesuffix("/"):
             return raw_id
         target = await self._place(parent, name, replace=replace and not is_folder(raw_id))
         return f"{target}/" if is_folder(raw_id) else target

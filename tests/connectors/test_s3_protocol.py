@@ -192,6 +192,20 @@ def test_ids_that_no_entry_has(raw_id: str) -> None:
         check_id(raw_id)
 
 
+async def test_an_id_that_no_entry_has_reaches_no_key() -> None:
+    """Not even by what looks for older versions, or by a name that is none."""
+    async with scripted() as (connector, heads):
+        for raw_id in ("", "/", "a//", "../"):
+            with pytest.raises(NotFound):
+                await connector.purge(raw_id, recursive=True)
+            with pytest.raises(NotFound):
+                await connector.delete(raw_id, recursive=True)
+        for name in ("", "..", "a/b"):
+            with pytest.raises(NotFound):
+                await connector.child("docs/", name)
+        assert heads == []
+
+
 # parts
 
 
