@@ -5,14 +5,13 @@ No I/O in here: what such an upload is, where a part goes, and what makes a file
 
 import base64
 import json
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
 from connectors.interface.errors import InvalidName, NotFound, PreconditionFailed
 from connectors.interface.parts import Part, Upload
-from connectors.interface.paths import TEMPORARY, check_name, split
+from connectors.interface.paths import TEMPORARY, check_name, split, temporary_name
 
 PART_SIZE = 16 * 1024 * 1024
 _LONGEST_STATE = 4096
@@ -41,7 +40,7 @@ class Staged:
         """A new one. Raises NotFound (an impossible parent), InvalidName."""
         split(parent)
         check_name(name)
-        return cls(parent, name, TEMPORARY + secrets.token_hex(16), replace)
+        return cls(parent, name, temporary_name(), replace)
 
     @classmethod
     def of(cls, state: str) -> Self:

@@ -5,13 +5,12 @@ The kernel copies, and shares the blocks where the file system can: copy_file_ra
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 
-from connectors.interface.paths import TEMPORARY
+from connectors.interface.paths import TEMPORARY, temporary_name
 from connectors.local.confined import Tree, give_name
 
 _STEP = 16 * 1024 * 1024
@@ -35,7 +34,7 @@ def copying(tree: Tree, parts: list[str], to: list[str], name: str) -> Generator
         if original is None:
             raise FileNotFoundError(errno.ENOENT, "neither file nor folder")
         folder = stat.S_ISDIR(os.fstat(original).st_mode)
-        temporary = TEMPORARY + secrets.token_hex(16)
+        temporary = temporary_name()
         try:
             _refuse_taken(target, name)
             yield from _copied(original, target, temporary)

@@ -2,11 +2,10 @@
 
 import errno
 import os
-import secrets
 import stat
 from typing import Self
 
-from connectors.interface.paths import TEMPORARY
+from connectors.interface.paths import temporary_name
 from connectors.local.confined import Tree, give_name
 
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -31,9 +30,7 @@ class NewFile:
     @classmethod
     def create(cls, tree: Tree, parts: list[str], temporary: str | None = None) -> Self:
         """A new one in the folder `parts`."""
-        return cls(
-            tree, parts, temporary or TEMPORARY + secrets.token_hex(16), _FLAGS | os.O_CREAT | os.O_EXCL
-        )
+        return cls(tree, parts, temporary or temporary_name(), _FLAGS | os.O_CREAT | os.O_EXCL)
 
     @classmethod
     def reopen(cls, tree: Tree, parts: list[str], temporary: str) -> Self:

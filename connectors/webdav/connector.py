@@ -3,7 +3,6 @@
 import asyncio
 import bisect
 import mimetypes
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import ClassVar, Self
@@ -32,7 +31,7 @@ from connectors.interface import (
     StoreError,
     Unavailable,
 )
-from connectors.interface.paths import TEMPORARY, Parts, check_name, parent_of, split
+from connectors.interface.paths import Parts, check_name, parent_of, split, temporary_name
 from connectors.webdav.multistatus import PROPERTIES, Resource, parse, plain_etag
 from connectors.webdav.server import Server, refusal
 from connectors.webdav.settings import WebdavSettings
@@ -123,7 +122,7 @@ class WebdavConnector(Connector):
         check_name(name)
         if (await self.stat(parent)).kind is Kind.FILE:
             raise NotAFolder("this is a file, not a folder")
-        temporary, target = [*parts, TEMPORARY + secrets.token_hex(16)], [*parts, name]
+        temporary, target = [*parts, temporary_name()], [*parts, name]
         try:
             answer = await self._server.request("PUT", _target(temporary), body=chunks, length=size)
             await _done(answer, 200, 201, 204)

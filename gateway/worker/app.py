@@ -13,7 +13,6 @@ import orjson
 
 from connectors.interface import (
     AlreadyExists,
-    CanCopy,
     CanMakeFolders,
     CanMove,
     CanSearch,
@@ -28,7 +27,7 @@ from connectors.interface import (
 from gateway import telemetry
 from gateway.operations import AccountRef, Conflict, EntryView, ParentView, wire
 from gateway.operations.errors import to_json
-from gateway.worker import transfers
+from gateway.worker import copies, transfers
 from gateway.worker.accounts import Accounts, OpenAccount
 from store import envelope
 from store.envelope import unseal
@@ -156,17 +155,7 @@ class Worker:
         name = arguments["name"] or entry.name
         if await transfers.find(account.connector, parent, name) is not None:
             name = await transfers.free_name(account.connector, parent, name)
-        if isinstance(account.connector, CanCopy):
-            copied = await account.connector.copy(raw_id, parent, name)
-        elif kind is Kind.FILE:
-            content = await account.connector.read(raw_id)
-            async with aclosing(content.chunks) as chunks:  # type: ignore[type-var]  # generators, by contract
-                copied = await account.connector.write(
-                    parent, name, chunks, size=content.entry.size, replace=False
-                )
-        else:
-            raise _lacks(account, "copy folders")
-        return view(account, copied).to_json()
+        return view(account, await copies.copy(account.connector, entry, parent, name)).to_json()
 
     async def _delete(self, arguments: Arguments) -> Any:
         account = await self._account(arguments)
