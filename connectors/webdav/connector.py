@@ -3,7 +3,7 @@
 import asyncio
 import bisect
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import ClassVar, Self
 from urllib.parse import quote
@@ -26,21 +26,26 @@ from connectors.interface import (
     NotFound,
     Page,
     PreconditionFailed,
+    Quota,
     Settings,
     Span,
     StoreError,
     Unavailable,
+    Unsupported,
 )
 from connectors.interface.paths import Parts, check_name, parent_of, split, temporary_name
-from connectors.webdav.multistatus import PROPERTIES, Resource, parse, plain_etag
-from connectors.webdav.server import Server, refusal
+from connectors.webdav.multistatus import PROPERTIES, QUOTA, Resource, failure, parse, plain_etag
+from connectors.webdav.properties import ALL, kept, update
+from connectors.webdav.server import Server, refusal, refused
 from connectors.webdav.settings import WebdavSettings
 
 type Resources = list[Resource]
+type Locks = WeakValueDictionary[str, asyncio.Lock]
 
 _LARGEST_LISTING = 64 * 1024 * 1024
 _PARSE_ASIDE = 256 * 1024  # bytes of XML from which parsing goes to a thread
 _REMOVE_WITHIN = 10.0
+_NO_PROPERTIES = "the store keeps no properties of others"
 
 
 class WebdavConnector(Connector):
@@ -50,18 +55,29 @@ class WebdavConnector(Connector):
     friendly_name: ClassVar[str] = "WebDAV"
     settings: ClassVar[type[Settings]] = WebdavSettings
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.MKDIR, Capability.MOVE, Capability.COPY}
+        {
+            Capability.MKDIR,
+            Capability.MOVE,
+            Capability.COPY,
+            Capability.PROPERTIES,
+            Capability.QUOTA,
+            Capability.HEADERS,
+        }
     )
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, locks: Locks | None = None) -> None:
         self._server = server
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: Locks = WeakValueDictionary() if locks is None else locks
 
     @classmethod
     async def open(cls, settings: Settings, context: Context) -> Self:
         """Connects at the first verb."""
         assert isinstance(settings, WebdavSettings)  # noqa: S101  the registry pairs them
         return cls(Server(settings, context))
+
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """The same account; its requests carry these headers, but for those that are ours to say."""
+        return type(self)(self._server.with_headers(headers), self._locks)
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -127,7 +143,8 @@ class WebdavConnector(Connector):
             answer = await self._server.request("PUT", _target(temporary), body=chunks, length=size)
             await _done(answer, 200, 201, 204)
             async with self._naming("/".join(target)):
-                await self._check_target(target, replace=replace, etag=etag)
+                if await self._check_target(target, replace=replace, etag=etag):
+                    await self._keep_properties("/".join(target), temporary)
                 await self._transfer("MOVE", temporary, target, replace=replace)
         except BaseException:
             await self._discard(temporary)
@@ -140,9 +157,7 @@ class WebdavConnector(Connector):
         entry = await self.stat(raw_id)
         if entry.kind is Kind.FOLDER and not recursive and await self._children(parts):
             raise NotEmpty("the folder is not empty")
-        await _done(
-            await self._server.request("DELETE", _target(parts, folder=entry.kind is Kind.FOLDER)), 200, 204
-        )
+        await _done(await self._server.request("DELETE", _target_of(entry)), 200, 204)
 
     async def mkdir(self, parent: str, name: str) -> Entry:
         """The new folder."""
@@ -163,16 +178,49 @@ class WebdavConnector(Connector):
         """The copy, made by the server."""
         return await self._to("COPY", raw_id, parent, name, replace=False)
 
+    async def properties(self, raw_id: str) -> dict[str, str]:
+        """The callers' properties, kept by the server as dead ones."""
+        return kept((await self._find(split(raw_id), b"0", ALL))[0])
+
+    async def set_properties(self, raw_id: str, changes: Mapping[str, str | None]) -> dict[str, str]:
+        """All changes or none (RFC 4918, 9.2). Unsupported where the server keeps no dead properties."""
+        entry = await self.stat(raw_id)
+        if changes:
+            await self._update(_target_of(entry), changes)
+        after = await self.properties(raw_id)
+        if any(value is not None and key not in after for key, value in changes.items()):
+            raise Unsupported(_NO_PROPERTIES)  # it said yes all the same, as rclone does
+        return after
+
+    async def quota(self) -> Quota:
+        """The room of the account's folder (RFC 4331). Unsupported where the server does not say."""
+        root = (await self._find([], b"0", QUOTA))[0]
+        if root.available is None and root.used is None:
+            raise Unsupported("the store does not say how much room there is")
+        total = None if root.available is None or root.used is None else root.available + root.used
+        return Quota(total=total, used=root.used, free=root.available)
+
     # requests
 
-    async def _find(self, parts: Parts, depth: bytes) -> Resources:
+    async def _update(self, target: str, changes: Mapping[str, str | None]) -> None:
+        headers = [(b"content-type", b"application/xml")]
+        answer = await self._server.request("PROPPATCH", target, headers, body=update(changes))
+        if answer.status != 207:
+            raise await refusal(answer)
+        status = failure(await answer.read(_LARGEST_LISTING))
+        if status == 403:  # of the property alone (RFC 4918, 9.2.1): the account may write here
+            raise Unsupported(_NO_PROPERTIES)
+        if status is not None:
+            raise refused(status)
+
+    async def _find(self, parts: Parts, depth: bytes, asked: bytes = PROPERTIES) -> Resources:
         """PROPFIND: at least one resource. Raises NotFound."""
         headers = [(b"depth", depth), (b"content-type", b"application/xml")]
-        answer = await self._server.request("PROPFIND", _target(parts), headers, body=PROPERTIES)
+        answer = await self._server.request("PROPFIND", _target(parts), headers, body=asked)
         if answer.status in (301, 302, 307, 308):  # some servers want a folder's slash
             await answer.aclose()
             target = _target(parts, folder=True)
-            answer = await self._server.request("PROPFIND", target, headers, body=PROPERTIES)
+            answer = await self._server.request("PROPFIND", target, headers, body=asked)
         if answer.status != 207:
             raise await refusal(answer)
         body = await answer.read(_LARGEST_LISTING)
@@ -226,7 +274,13 @@ class WebdavConnector(Connector):
         """One writer of a name at a time: Apache itself looks whether it is free, then moves."""
         return self._locks.setdefault(raw_id, asyncio.Lock())
 
-    async def _check_target(self, parts: Parts, *, replace: bool, etag: str | None) -> None:
+    async def _keep_properties(self, former: str, temporary: Parts) -> None:
+        """Gives new bytes the properties of the file they replace, which a MOVE onto it would drop."""
+        if there := await self.properties(former):
+            await self._update(_target(temporary), there)
+
+    async def _check_target(self, parts: Parts, *, replace: bool, etag: str | None) -> bool:
+        """Whether there is a file to be replaced. Raises AlreadyExists, PreconditionFailed."""
         try:
             there = await self.stat("/".join(parts))
         except NotFound:
@@ -235,6 +289,7 @@ class WebdavConnector(Connector):
             raise AlreadyExists("the name is taken")
         if etag is not None and (there is None or there.etag != etag):
             raise PreconditionFailed("the file is another version now")
+        return there is not None
 
     async def _discard(self, temporary: Parts) -> None:
         """Removes what an unfinished upload left. Runs on although its caller was cancelled."""
@@ -252,10 +307,22 @@ def _target(parts: Parts, *, folder: bool = False) -> str:
     return path + "/" if folder and path else path
 
 
+def _target_of(entry: Entry) -> str:
+    return _target(split(entry.raw_id), folder=entry.kind is Kind.FOLDER)
+
+
 async def _done(answer: Response, *good: int) -> None:
-    if answer.status not in good:
+    """Reads the answer to an end. A multistatus tells which part failed, or that none did.
+
+    Apache sends it with status 424, not 207, when one part alone failed.
+    """
+    if answer.status not in (*good, 207, 424):
         raise await refusal(answer)
-    await answer.aclose() if answer.status == 204 else await answer.read(_LARGEST_LISTING)
+    body = await answer.read(_LARGEST_LISTING)
+    if answer.status in (207, 424) and (status := failure(body)) is not None:
+        raise refused(status)
+    if answer.status == 424:
+        raise refused(424)
 
 
 async def _cut(answer: Response, span: Span) -> AsyncIterator[bytes]:
