@@ -171,12 +171,35 @@ class WebdavConnector(Connector):
         return await self.stat("/".join([*parts, name]))
 
     async def move(self, raw_id: str, parent: str, name: str, *, replace: bool = False) -> Entry:
-        """The entry at its new place."""
-        return await self._to("MOVE", raw_id, parent, name, replace=replace)
+        """The entry at its new place. A folder is never replaced: the server would drop its content."""
+        parts, to = split(raw_id), [*split(parent), name]
+        entry = await self._original(parts, name)
+        if to == parts and not replace:
+            raise AlreadyExists("the name is taken")
+        if to != parts:
+            if replace:
+                await self._check_target(to, replace=True, etag=None)
+            await self._transfer("MOVE", parts, to, replace=replace, folder=entry.kind is Kind.FOLDER)
+        return await self.stat("/".join(to))
 
     async def copy(self, raw_id: str, parent: str, name: str) -> Entry:
-        """The copy, made by the server."""
-        return await self._to("COPY", raw_id, parent, name, replace=False)
+        """The copy, made by the server beside its place and then moved: half a one never has the name."""
+        parts, to = split(raw_id), split(parent)
+        entry = await self._original(parts, name)
+        if to[: len(parts)] == parts:
+            raise InvalidName("a folder can't be put into itself")
+        folder = entry.kind is Kind.FOLDER
+        temporary, target = [*to, temporary_name()], [*to, name]
+        await self._check_target(target, replace=False, etag=None)
+        try:
+            await self._transfer("COPY", parts, temporary, replace=False, folder=folder)
+            async with self._naming("/".join(target)):
+                await self._check_target(target, replace=False, etag=None)
+                await self._transfer("MOVE", temporary, target, replace=False, folder=folder)
+        except BaseException:
+            await self._discard(temporary, folder=folder)
+            raise
+        return await self.stat("/".join(target))
 
     async def properties(self, raw_id: str) -> dict[str, str]:
         """The callers' properties, kept by the server as dead ones."""
@@ -243,18 +266,12 @@ class WebdavConnector(Connector):
         below = [one for one in found if len(one.parts) == depth + 1 and one.parts[:depth] == itself.parts]
         return sorted((one for one in below if _usable(_name(one))), key=_name)
 
-    async def _to(self, method: str, raw_id: str, parent: str, name: str, *, replace: bool) -> Entry:
-        parts, to = split(raw_id), [*split(parent), name]
+    async def _original(self, parts: Parts, name: str) -> Entry:
+        """What is to be moved or copied. Raises NotFound, InvalidName for its new name."""
         check_name(name)
         if not parts:
             raise NotFound("the root can't be moved or copied")
-        entry = await self.stat(raw_id)
-        folder = entry.kind is Kind.FOLDER
-        if to != parts:
-            await self._transfer(method, parts, to, replace=replace, folder=folder)
-        elif method == "COPY" or not replace:
-            raise AlreadyExists("the name is taken")
-        return await self.stat("/".join(to))
+        return await self.stat("/".join(parts))
 
     async def _transfer(
         self, method: str, parts: Parts, to: Parts, *, replace: bool, folder: bool = False
@@ -291,14 +308,14 @@ class WebdavConnector(Connector):
             raise PreconditionFailed("the file is another version now")
         return there is not None
 
-    async def _discard(self, temporary: Parts) -> None:
-        """Removes what an unfinished upload left. Runs on although its caller was cancelled."""
-        await asyncio.shield(asyncio.ensure_future(self._remove(temporary)))
+    async def _discard(self, temporary: Parts, *, folder: bool = False) -> None:
+        """Removes what an unfinished upload or copy left. Runs on although its caller was cancelled."""
+        await asyncio.shield(asyncio.ensure_future(self._remove(_target(temporary, folder=folder))))
 
-    async def _remove(self, parts: Parts) -> None:
+    async def _remove(self, target: str) -> None:
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_REMOVE_WITHIN):
-                await (await self._server.request("DELETE", _target(parts))).aclose()
+                await (await self._server.request("DELETE", target)).aclose()
 
 
 def _target(parts: Parts, *, folder: bool = False) -> str:

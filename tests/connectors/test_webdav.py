@@ -2,7 +2,9 @@
 
 import asyncio
 import http.client
+import os
 import secrets
+import shutil
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from connectors.conformance import Store
 from connectors.conformance.direct import Direct
 from connectors.conformance.kit import pieces, put, whole
 from connectors.interface import (
+    AlreadyExists,
     BadAnswer,
     BadCredential,
     Connector,
@@ -284,6 +287,42 @@ async def test_the_holder_of_a_lock_may_send_its_token(
     with pytest.raises(NotPermitted, match="locked"):
         await connector.delete(entry.raw_id)
     await holder.delete(entry.raw_id)
+
+
+# copies and moves
+
+
+async def test_a_folder_is_not_copied_into_itself(connector: WebdavConnector) -> None:
+    await connector.mkdir("", "itself")
+    for to in ("itself", "itself/below"):
+        with pytest.raises(InvalidName):
+            await connector.copy("itself", to, "copy")
+
+
+async def test_a_copy_that_fails_half_way_leaves_nothing(
+    basic_server: Apache, connector: WebdavConnector
+) -> None:
+    """One file of the folder can't be read by the server."""
+    await connector.mkdir("", "partly")
+    for name in ("a", "b", "c"):
+        await put(connector, "partly", name)
+    hidden = basic_server.data / "partly" / "b"
+    hidden.chmod(0)
+    if os.getuid() == 0:  # as root we start it as another user
+        shutil.chown(hidden, "root", "root")
+    with pytest.raises(StoreError):
+        await connector.copy("partly", "", "copy")
+    left = [path.name for path in basic_server.data.iterdir()]
+    assert not [name for name in left if "copy" in name or "isthmus" in name]
+
+
+async def test_a_file_is_not_moved_onto_a_folder(connector: WebdavConnector) -> None:
+    await connector.mkdir("", "kept folder")
+    inside = await put(connector, "kept folder", "inside")
+    await put(connector, "", "mover", replace=True)
+    with pytest.raises(AlreadyExists):
+        await connector.move("mover", "", "kept folder", replace=True)
+    assert await whole(connector, inside.raw_id) == b"x"
 
 
 # properties
