@@ -39,7 +39,7 @@ def kept(resource: Resource) -> dict[str, str]:
 def _act(key: str, value: str | None) -> str:
     name = "p-" + re.sub(rb"[^A-Za-z0-9.-]", lambda byte: b"_%02x" % byte[0][0], _utf8(key)).decode()
     if not key or len(name) > _LONGEST_KEY:
-        raise InvalidName("a property's key has 1 to 80 characters")
+        raise InvalidName("a property's key has 1 to 253 characters; one that is no ASCII letter counts more")
     if value is None:
         return f"<D:remove><D:prop><I:{name}/></D:prop></D:remove>"
     _utf8(value)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +24,13 @@ from connectors.interface import (
     PreconditionFailed,
     Role,
     StoreError,
+    TimedOut,
     Unavailable,
     Unsupported,
     Who,
 )
 from connectors.local import LocalConnector
+from connectors.local.threads import Threads
 
 
 @pytest.fixture
@@ -296,3 +299,37 @@ async def test_a_closed_account_says_so(root: Path) -> None:
         pass
     with pytest.raises(Unavailable):
         await connector.stat("")
+
+
+# threads
+
+
+async def test_a_call_that_began_is_waited_for_when_its_caller_is_cancelled() -> None:
+    """It may be using a descriptor that the caller closes next."""
+    threads = Threads(5.0)
+    began, go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def act() -> None:
+        began.set()
+        go.wait(5)
+        ended.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        calling = tasks.create_task(threads.run(act))
+        await asyncio.to_thread(began.wait)
+        calling.cancel()
+        await asyncio.wait([calling], timeout=0.1)
+        assert not calling.done()
+        go.set()
+    assert calling.cancelled()
+    assert ended.is_set()
+    threads.close()
+
+
+async def test_a_dead_mount_is_given_up() -> None:
+    threads, go = Threads(0.1), threading.Event()
+    with pytest.raises(TimedOut):
+        await threads.run(lambda: go.wait(5))
+    assert await threads.run(lambda: "another thread") == "another thread"
+    go.set()
+    threads.close()
