@@ -1,20 +1,20 @@
 """One account's SSH connection and SFTP session: made at the first need, and anew after it was lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, cast
 
 import asyncssh
-from asyncssh.constants import MSG_IGNORE
 
-from connectors.interface import Context, Dialer, StoreError, Unavailable, UntrustedHost
+from connectors.interface import Context, StoreError, Unavailable, UntrustedHost
 from connectors.sftp.errors import sftp_errors
 from connectors.sftp.settings import SftpSettings
+from connectors.sftp.way import Way, without_ignores
 
 type Keys = list[asyncssh.SSHKey]
 
-# 1.7 times as fast as asyncssh's own first choice (CONNECTORS.md 5); none is CBC, see `_without_ignores`
+# 1.7 times as fast as asyncssh's own first choice (CONNECTORS.md 5); none is CBC, see `without_ignores`
 _CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"]
 
 
@@ -62,7 +62,7 @@ class Session:
                 connection = await asyncssh.connect(
                     s.host,
                     s.port,
-                    tunnel=cast("Any", _Way(self._context.dialer)),  # only its one verb is called
+                    tunnel=cast("Any", Way(self._context.dialer)),  # only its one verb is called
                     username=s.username,
                     password=s.password.get_secret_value() if s.password else None,
                     client_keys=self._keys(),
@@ -73,7 +73,7 @@ class Session:
                     keepalive_interval=30,
                 )
             try:
-                _without_ignores(connection)
+                without_ignores(connection)
                 sftp = await self.wait(connection.start_sftp_client())
                 await self._remember_host_key(connection)
             except BaseException:
@@ -115,29 +115,3 @@ class UnusableKey(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the account's private_key can't be read: check its format and the passphrase")
-
-
-class _Way:
-    """Our dialer as what asyncssh tunnels through: SSH runs on the very stream, with no socket between."""
-
-    def __init__(self, dialer: Dialer) -> None:
-        self._dialer = dialer
-
-    async def create_connection[P: asyncio.BaseProtocol](
-        self, session_factory: Callable[[], P], host: str, port: int
-    ) -> tuple[asyncio.Transport, P]:
-        return await self._dialer.connect(session_factory, host, port)
-
-
-def _without_ignores(connection: asyncssh.SSHClientConnection) -> None:
-    """Stops asyncssh from sending an empty message before each one: a fifth of an upload's CPU.
-
-    They hide a flaw of CBC (RFC 4251, 9.3.1), which we do not offer. There is no option for it.
-    """
-    send = connection.send_packet
-
-    def send_packet(kind: int, *args: bytes, **more: Any) -> None:
-        if kind != MSG_IGNORE:
-            send(kind, *args, **more)
-
-    connection.send_packet = send_packet  # type: ignore[method-assign, assignment]  # one connection's, not the class's
