@@ -2,11 +2,9 @@
 
 import asyncio
 import bisect
-import mimetypes
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import ClassVar, Self
-from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from connectors.http1 import Response
@@ -33,7 +31,8 @@ from connectors.interface import (
     Unavailable,
     Unsupported,
 )
-from connectors.interface.paths import Parts, check_name, parent_of, split, temporary_name
+from connectors.interface.paths import Parts, check_name, split, temporary_name
+from connectors.webdav.entries import entry_of, name_of, path_of, path_of_entry, usable
 from connectors.webdav.multistatus import PROPERTIES, QUOTA, Resource, failure, parse, plain_etag
 from connectors.webdav.properties import ALL, kept, update
 from connectors.webdav.server import Server, refusal, refused
@@ -88,14 +87,14 @@ class WebdavConnector(Connector):
     async def stat(self, raw_id: str) -> Entry:
         """The entry, as PROPFIND describes it."""
         parts = split(raw_id)
-        return _entry(parts, (await self._find(parts, b"0"))[0])
+        return entry_of(parts, (await self._find(parts, b"0"))[0])
 
     async def list(self, folder: str, cursor: str | None, limit: int) -> Page:
         """Entries by name; the cursor is the last name of the page before. WebDAV itself has no pages."""
         parts = split(folder)
         found = await self._children(parts)
-        first = 0 if cursor is None else bisect.bisect_right(found, cursor, key=_name)
-        entries = [_entry([*parts, _name(one)], one) for one in found[first : first + limit]]
+        first = 0 if cursor is None else bisect.bisect_right(found, cursor, key=name_of)
+        entries = [entry_of([*parts, name_of(one)], one) for one in found[first : first + limit]]
         return Page(entries, entries[-1].name if first + limit < len(found) else None)
 
     async def read(self, raw_id: str, span: Span | None = None, *, etag: str | None = None) -> Content:
@@ -112,7 +111,7 @@ class WebdavConnector(Connector):
         if span is not None:
             last = "" if span.last is None else span.last
             asked.append((b"range", f"bytes={span.first}-{last}".encode()))
-        answer = await self._server.request("GET", _target(parts), asked)
+        answer = await self._server.request("GET", path_of(parts), asked)
         if answer.status not in (200, 206):
             raise await refusal(answer)
         now = plain_etag(answer.header(b"etag"))
@@ -140,7 +139,7 @@ class WebdavConnector(Connector):
             raise NotAFolder("this is a file, not a folder")
         temporary, target = [*parts, temporary_name()], [*parts, name]
         try:
-            answer = await self._server.request("PUT", _target(temporary), body=chunks, length=size)
+            answer = await self._server.request("PUT", path_of(temporary), body=chunks, length=size)
             await _done(answer, 200, 201, 204)
             async with self._naming("/".join(target)):
                 if await self._check_target(target, replace=replace, etag=etag):
@@ -157,13 +156,13 @@ class WebdavConnector(Connector):
         entry = await self.stat(raw_id)
         if entry.kind is Kind.FOLDER and not recursive and await self._children(parts):
             raise NotEmpty("the folder is not empty")
-        await _done(await self._server.request("DELETE", _target_of(entry)), 200, 204)
+        await _done(await self._server.request("DELETE", path_of_entry(entry)), 200, 204)
 
     async def mkdir(self, parent: str, name: str) -> Entry:
         """The new folder."""
         parts = split(parent)
         check_name(name)
-        answer = await self._server.request("MKCOL", _target([*parts, name]))
+        answer = await self._server.request("MKCOL", path_of([*parts, name]))
         if answer.status == 405:
             await answer.aclose()
             raise AlreadyExists("the name is taken")
@@ -209,7 +208,7 @@ class WebdavConnector(Connector):
         """All changes or none (RFC 4918, 9.2). Unsupported where the server keeps no dead properties."""
         entry = await self.stat(raw_id)
         if changes:
-            await self._update(_target_of(entry), changes)
+            await self._update(path_of_entry(entry), changes)
         after = await self.properties(raw_id)
         if any(value is not None and key not in after for key, value in changes.items()):
             raise Unsupported(_NO_PROPERTIES)  # it said yes all the same, as rclone does
@@ -239,10 +238,10 @@ class WebdavConnector(Connector):
     async def _find(self, parts: Parts, depth: bytes, asked: bytes = PROPERTIES) -> Resources:
         """PROPFIND: at least one resource. Raises NotFound."""
         headers = [(b"depth", depth), (b"content-type", b"application/xml")]
-        answer = await self._server.request("PROPFIND", _target(parts), headers, body=asked)
+        answer = await self._server.request("PROPFIND", path_of(parts), headers, body=asked)
         if answer.status in (301, 302, 307, 308):  # some servers want a folder's slash
             await answer.aclose()
-            target = _target(parts, folder=True)
+            target = path_of(parts, folder=True)
             answer = await self._server.request("PROPFIND", target, headers, body=asked)
         if answer.status != 207:
             raise await refusal(answer)
@@ -264,7 +263,7 @@ class WebdavConnector(Connector):
             raise NotAFolder("this is a file, not a folder")
         depth = len(itself.parts)
         below = [one for one in found if len(one.parts) == depth + 1 and one.parts[:depth] == itself.parts]
-        return sorted((one for one in below if _usable(_name(one))), key=_name)
+        return sorted((one for one in below if usable(name_of(one))), key=name_of)
 
     async def _original(self, parts: Parts, name: str) -> Entry:
         """What is to be moved or copied. Raises NotFound, InvalidName for its new name."""
@@ -278,10 +277,10 @@ class WebdavConnector(Connector):
     ) -> None:
         headers = [
             # absolute: Apache takes no bare path (RFC 4918, 10.3 allows both)
-            (b"destination", (self._server.origin + self._server.path(_target(to, folder=folder))).encode()),
+            (b"destination", (self._server.origin + self._server.path(path_of(to, folder=folder))).encode()),
             (b"overwrite", b"T" if replace else b"F"),
         ]
-        answer = await self._server.request(method, _target(parts, folder=folder), headers)
+        answer = await self._server.request(method, path_of(parts, folder=folder), headers)
         if answer.status == 412:
             await answer.aclose()
             raise AlreadyExists("the name is taken")
@@ -294,7 +293,7 @@ class WebdavConnector(Connector):
     async def _keep_properties(self, former: str, temporary: Parts) -> None:
         """Gives new bytes the properties of the file they replace, which a MOVE onto it would drop."""
         if there := await self.properties(former):
-            await self._update(_target(temporary), there)
+            await self._update(path_of(temporary), there)
 
     async def _check_target(self, parts: Parts, *, replace: bool, etag: str | None) -> bool:
         """Whether there is a file to be replaced. Raises AlreadyExists, PreconditionFailed."""
@@ -310,22 +309,12 @@ class WebdavConnector(Connector):
 
     async def _discard(self, temporary: Parts, *, folder: bool = False) -> None:
         """Removes what an unfinished upload or copy left. Runs on although its caller was cancelled."""
-        await asyncio.shield(asyncio.ensure_future(self._remove(_target(temporary, folder=folder))))
+        await asyncio.shield(asyncio.ensure_future(self._remove(path_of(temporary, folder=folder))))
 
     async def _remove(self, target: str) -> None:
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_REMOVE_WITHIN):
                 await (await self._server.request("DELETE", target)).aclose()
-
-
-def _target(parts: Parts, *, folder: bool = False) -> str:
-    """The path under the account's URL, percent-encoded; a folder's ends with a slash."""
-    path = "/".join(quote(part, safe="", errors="surrogateescape") for part in parts)
-    return path + "/" if folder and path else path
-
-
-def _target_of(entry: Entry) -> str:
-    return _target(split(entry.raw_id), folder=entry.kind is Kind.FOLDER)
 
 
 async def _done(answer: Response, *good: int) -> None:
@@ -358,34 +347,3 @@ async def _cut(answer: Response, span: Span) -> AsyncIterator[bytes]:
         await answer.aclose()
     if at <= span.first:
         raise Unavailable("the file ended before the span began")
-
-
-def _usable(name: str) -> bool:
-    try:
-        check_name(name)
-    except InvalidName:
-        return False
-    return True
-
-
-def _name(resource: Resource) -> str:
-    return resource.parts[-1]
-
-
-def _entry(parts: Parts, found: Resource) -> Entry:
-    is_folder = found.is_folder or not parts
-    name = parts[-1] if parts else ""
-    etag = found.etag
-    if etag is None and found.modified is not None:
-        etag = f"{found.size or 0:x}-{int(found.modified.timestamp()):x}"
-    return Entry(
-        raw_id="/".join(parts),
-        name=name,
-        kind=Kind.FOLDER if is_folder else Kind.FILE,
-        parent=parent_of(parts),
-        size=found.size,
-        modified=found.modified,
-        created=found.created,
-        etag=None if is_folder else etag,
-        mime_type=None if is_folder else found.mime_type or mimetypes.guess_type(name)[0],
-    )
