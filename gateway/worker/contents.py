@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from connectors.interface import CanCopy, Kind
+from connectors.interface import Kind
 from gateway.operations import Conflict
-from gateway.worker import transfers
+from gateway.worker import copies, transfers
 from gateway.worker.desk import (
     Arguments,
     Desk,
@@ -14,7 +14,6 @@ from gateway.worker.desk import (
     Upload,
     busy,
     expect,
-    lacks,
     not_into_itself,
     view,
 )
@@ -90,14 +89,7 @@ async def copy(desk: Desk, arguments: Arguments) -> Any:
     if await transfers.find(connector, parent, name) is not None:
         name = await transfers.free_name(connector, parent, name)
     with busy(account):
-        if isinstance(connector, CanCopy):
-            copied = await connector.copy(raw_id, parent, name)
-        elif kind is Kind.FILE:
-            content = await connector.read(raw_id)
-            async with aclosing(content.chunks) as chunks:  # type: ignore[type-var]  # generators, by contract
-                copied = await connector.write(parent, name, chunks, size=content.entry.size, replace=False)
-        else:
-            raise lacks(account, "copy folders")
+        copied = await copies.copy(connector, entry, parent, name)
     return view(account, copied).to_json()
 
 

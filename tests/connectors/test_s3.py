@@ -34,7 +34,7 @@ from connectors.interface import (
 )
 from connectors.s3 import S3CompatibleConnector, trees, uploads
 from tests.gateway.tunnel.tunnels import certified, until
-from tests.servers.rclone import RcloneS3, rclone_s3
+from tests.servers.rclone import Rclone, rclone_s3
 from tests.servers.seaweedfs import (
     ACCESS_KEY,
     READER,
@@ -482,14 +482,14 @@ async def test_the_stores_own_headers_by_the_caller(s3: FullConnector, folder: s
 
 
 @pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneS3]:
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
     with rclone_s3(tmp_path_factory.mktemp("rclone"), ACCESS_KEY, "SKrclone", "reports") as server:
         yield server
 
 
-def rclone_account(server: RcloneS3, secret: str) -> Store:
+def rclone_account(server: Rclone, secret: str) -> Store:
     settings = {
-        "endpoint": server.endpoint,
+        "endpoint": server.url,
         "bucket": "reports",
         "access_key_id": ACCESS_KEY,
         "secret_access_key": secret,
@@ -497,7 +497,7 @@ def rclone_account(server: RcloneS3, secret: str) -> Store:
     return Store(S3CompatibleConnector, settings, Direct())
 
 
-async def test_rclone_accepts_our_signatures(rclone: RcloneS3) -> None:
+async def test_rclone_accepts_our_signatures(rclone: Rclone) -> None:
     async with rclone_account(rclone, "SKrclone").opened() as opened:
         s3 = cast("FullConnector", opened)
         for name in ("Grüße, 世界+%20&='()!*~.txt", "file"):
