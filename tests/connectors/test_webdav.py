@@ -403,7 +403,7 @@ async def _logged_between(server: Apache, begin: str, end: str) -> list[list[str
             lines = [line.split() for line in server.log.read_text().splitlines()]
             traces = [trace for _, _, trace in lines]
             if end in traces:
-                return lines[traces.index(begin) + 1 : traces.index(end)]
+                return [one for one in lines[traces.index(begin) : traces.index(end)] if one[2] != begin]
             await asyncio.sleep(0.05)
 
 
