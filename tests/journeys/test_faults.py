@@ -114,6 +114,18 @@ def test_a_gateway_killed_under_a_transfer_comes_back_with_its_agent(gateway: Ga
     assert works(gateway)
 
 
+def test_a_killed_supervisor_takes_its_processes_with_it(gateway: Gateway) -> None:
+    children = psutil.Process(gateway.gateway.pid).children(recursive=True)
+    assert len(children) >= 2
+    gateway.gateway.kill()
+    gateway.gateway.wait()
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive, gone
+    gateway.serve()
+    gateway.until(gateway.connected, within=60)
+    assert works(gateway)
+
+
 def test_a_gateway_restarted_under_an_idle_agent_gets_it_back(gateway: Gateway) -> None:
     gateway.gateway.send_signal(signal.SIGTERM)
     assert gateway.gateway.wait(30) == 0
