@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from gateway import telemetry
@@ -44,7 +45,9 @@ class Supervisor:
         while not self._stopping.is_set():
             started = loop.time()
             child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway.cli.main", "process", role, env=self._environment()
+                *(sys.executable, "-m", "gateway.cli.main", "process", role, "--with-parent"),
+                env=self._environment(),
+                stdin=asyncio.subprocess.PIPE,  # never written to: its end is ours
             )
             self._children[role] = child
             status = await child.wait()
@@ -85,6 +88,17 @@ class Supervisor:
             if value is not None
         }
         return {**os.environ, **given}  # noqa: TID251  the children read their settings from it
+
+
+def end_with_parent() -> None:
+    """In a child: drains when the supervisor is gone, however it went; standard input ends then."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor gone?", daemon=True).start()
 
 
 def serve(settings: Settings) -> int:

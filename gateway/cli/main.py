@@ -1,8 +1,11 @@
 """The `isthmus` command, as a list of its nouns."""
 
+from typing import Annotated
+
 import typer
 
 from gateway import settings as gateway_settings
+from gateway import supervisor
 from gateway.cli import account, config, connectors, demo, network, people, setup
 
 app = typer.Typer(
@@ -26,8 +29,13 @@ app.add_typer(config.config, name="config")
 
 
 @app.command("process", hidden=True)
-def process(role: str) -> None:
+def process(
+    role: str,
+    with_parent: Annotated[bool, typer.Option(help="End when standard input does.")] = False,
+) -> None:
     """One of `serve`'s processes, its settings in the environment. Each imports only what it may know."""
+    if with_parent:
+        supervisor.end_with_parent()
     settings = gateway_settings.load()
     if role == "worker":
         from gateway.worker import main as worker

@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _PAGE = 1000
 _DEEPEST = 100
 _MODULUS = 1 << 256
+_CLEAN_UP_WITHIN = 30.0
 
 
 class Fingerprint:
@@ -97,9 +98,10 @@ class Copying:
     async def undo(self, made: Entry) -> None:
         """Removes a copy; what the target does not let go of is logged, as the reason is elsewhere."""
         try:
-            await self.target.delete(made.raw_id, recursive=made.kind is Kind.FOLDER)
-        except StoreError as error:
-            _log.warning("a copy that failed could not be removed", extra={"cause": error.message})
+            async with asyncio.timeout(_CLEAN_UP_WITHIN):
+                await self.target.delete(made.raw_id, recursive=made.kind is Kind.FOLDER)
+        except (StoreError, TimeoutError) as error:
+            _log.warning("a copy that failed could not be removed", extra={"cause": str(error)})
 
     async def _fill(self, folder: str, into: str, path: str, depth: int) -> None:
         if depth > _DEEPEST:

@@ -108,7 +108,7 @@ class Folders:
             text=True,
             check=True,
         )
-        worker = next(line for line in listed.stdout.splitlines() if line.endswith("process worker"))
+        worker = next(line for line in listed.stdout.splitlines() if "process worker" in line)
         os.kill(int(worker.split()[0]), signal.SIGKILL)
 
     def log(self) -> str:
