@@ -40,8 +40,7 @@ async def copy(desk: Desk, arguments: Arguments, progress: Progress) -> Any:
             copied = await _by_store(source, entry, parent, name)
         if copied is None:
             copied = await _copying(desk, source, target, progress).entry(entry, parent, name)
-    if target is source:
-        await kept.copied(desk, source, entry, copied)
+    await kept.copied(desk, source, entry, target, copied)
     return _shown(target, copied)
 
 
@@ -70,6 +69,7 @@ async def move_across(desk: Desk, arguments: Arguments, progress: Progress) -> A
             await copying.undo(made)
             raise
         await _delete(source, entry, copying, made)
+    await kept.copied(desk, source, entry, target, made)
     await kept.deleted(desk, source, entry)
     return _shown(target, made)
 

@@ -22,11 +22,11 @@ async def moved(desk: Desk, account: OpenAccount, old: Entry, new: Entry) -> Non
             )
 
 
-async def copied(desk: Desk, account: OpenAccount, old: Entry, new: Entry) -> None:
-    """A copy was made, with all below it."""
-    if await _anything(desk, account, old) or await _anything(desk, account, new):
+async def copied(desk: Desk, account: OpenAccount, old: Entry, target: OpenAccount, new: Entry) -> None:
+    """A copy was made, with all below it, in the same account or another one."""
+    if await _anything(desk, account, old) or await _anything(desk, target, new):
         async with desk.database.session() as session:
-            await entries.copy(session, account.id, old.kind, old.raw_id, new.raw_id)
+            await entries.copy(session, account.id, old.kind, old.raw_id, target.id, new.raw_id)
 
 
 async def deleted(desk: Desk, account: OpenAccount, gone: Entry) -> None:

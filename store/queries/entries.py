@@ -49,15 +49,15 @@ async def move(
     await session.flush()
 
 
-async def copy(session: AsyncSession, account_id: int, kind: str, old: str, new: str) -> None:
-    """The copy has the same properties; links stay with the original."""
+async def copy(session: AsyncSession, account_id: int, kind: str, old: str, target_id: int, new: str) -> None:
+    """The copy, in the target account, has the same properties; links stay with the original."""
     before, after = raw_bytes(old), raw_bytes(new)
-    await forget(session, account_id, kind, new)
+    await forget(session, target_id, kind, new)
     for row in await _rows(session, Property, account_id, kind, before):
         raw = _moved(row.raw_id, before, after)
         session.add(
             Property(
-                account_id=account_id,
+                account_id=target_id,
                 kind=row.kind,
                 raw_id=raw,
                 entry=entry_digest(row.kind, raw),

@@ -104,7 +104,7 @@ async def test_a_copy_has_the_properties_and_the_original_keeps_the_links(
     await _set(database, owner, "x/a", at="a")
     link = await _link(database, owner, "x/a")
     async with database.session() as session:
-        await entries.copy(session, owner, "folder", "x", "y")
+        await entries.copy(session, owner, "folder", "x", owner, "y")
     assert await _get(database, owner, "x/a") == await _get(database, owner, "y/a") == {"at": "a"}
     assert await _linked(database, owner, link) == ("id of x/a", "a")
 

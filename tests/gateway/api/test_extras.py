@@ -317,3 +317,22 @@ def test_the_quota_is_told_where_it_can_be_had(
     away = http.get(url, headers=rich.bearer)
     assert away.status_code == 200
     assert "quota" not in away.json()["properties"]
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_our_properties_go_to_another_account_too(
+    http: requests.Session, whole: Whole, plain: Connected, moves: bool
+) -> None:
+    other = whole.another_account(plain, service="plain_double")
+    file = entry(http, whole, plain, "in/a.txt")
+    set_now(http, plain, file, colour="blue")
+    folder = url_of(http, whole, plain, "in", "folder")
+    wanted: dict[str, Any] = {"parent_id": "root", "account": other.account_id}
+    if moves:
+        made = http.patch(folder, json=wanted, headers=plain.key)
+    else:
+        made = http.post(f"{folder}/copy", json=wanted, headers=plain.key)
+    assert made.status_code in (200, 201), made.text
+    assert properties(http, other, url_of(http, whole, other, "in/a.txt")) == {"colour": "blue"}
+    entry(http, whole, plain, "in/a.txt")
+    assert properties(http, plain, file) == ({} if moves else {"colour": "blue"})
