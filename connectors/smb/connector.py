@@ -30,7 +30,7 @@ from connectors.interface import (
     Upload,
 )
 from connectors.interface.paths import TEMPORARY, Parts, parent_of
-from connectors.smb import messages, parts, transfer
+from connectors.smb import messages, transfer, uploads
 from connectors.smb.messages import CREATE, FILE, Access, Facts, Sharing
 from connectors.smb.names import Layout, Place, check, parts_of
 from connectors.smb.server import Server
@@ -131,7 +131,7 @@ class SmbConnector(Connector):
         replace: bool,
         etag: str | None = None,
     ) -> Entry:
-        """Written beside under a hidden name, which the server itself removes if we are gone; then renamed."""
+        """Written beside under a hidden name, which the server removes if we are gone; then renamed."""
         check(name)
         share, folder = await self._in_share(parts_of(parent))
         target = folder.child(name)
@@ -145,7 +145,7 @@ class SmbConnector(Connector):
     # places
 
     async def delete(self, raw_id: str, *, recursive: bool = False) -> None:
-        """Removes the entry; links inside a folder are removed, not followed, where the server tells of them."""
+        """Removes the entry; links inside a folder are not followed, where the server tells of them."""
         share, place = await self._entry_in_share(raw_id)
         await (remove_tree(share, place.path) if recursive else share.remove(place.path))
 
@@ -197,29 +197,29 @@ class SmbConnector(Connector):
         check(name)
         share, folder = await self._in_share(parts_of(parent))
         await _replaceable(share, folder.child(name).path, None, taken=not replace)
-        return (await parts.begin(share, folder, parent, name, size, replace)).upload
+        return (await uploads.begin(share, folder, parent, name, size, replace)).upload
 
     async def write_part(self, state: str, number: int, chunks: AsyncIterator[bytes], *, size: int) -> str:
         """The part's tag. Raises BadSpan for a part that is longer than it may be."""
-        begun = parts.Begun.of(state)
+        begun = uploads.Begun.of(state)
         share, folder = await self._in_share(parts_of(begun.parent))
-        return await parts.write(share, folder.child(begun.temporary).path, begun, number, chunks)
+        return await uploads.write(share, folder.child(begun.temporary).path, begun, number, chunks)
 
-    async def complete_upload(self, state: str, parts_: Sequence[Part]) -> Entry:
+    async def complete_upload(self, state: str, parts: Sequence[Part]) -> Entry:
         """The file under its name."""
-        begun = parts.Begun.of(state)
+        begun = uploads.Begun.of(state)
         share, folder = await self._in_share(parts_of(begun.parent))
         target = folder.child(begun.name)
         if begun.replace:
             await _replaceable(share, target.path, None)
-        await parts.complete(share, folder.child(begun.temporary).path, begun, parts_, target.path)
+        await uploads.complete(share, folder.child(begun.temporary).path, begun, parts, target.path)
         return await self._seen(share, target)
 
     async def abandon_upload(self, state: str) -> None:
         """Removes the hidden file."""
-        begun = parts.Begun.of(state)
+        begun = uploads.Begun.of(state)
         share, folder = await self._in_share(parts_of(begun.parent))
-        await parts.abandon(share, folder.child(begun.temporary).path)
+        await uploads.abandon(share, folder.child(begun.temporary).path)
 
     # where
 
@@ -253,7 +253,12 @@ def _hidden(share: Share, folder: Place) -> AbstractAsyncContextManager[Handle]:
 
 
 async def _replaceable(share: Share, path: str, etag: str | None, *, taken: bool = False) -> None:
-    """Raises AlreadyExists for a folder (or, when `taken`, anything), PreconditionFailed for another version."""
+    """What can be seen before a file takes the path: the server itself does not compare versions.
+
+    Raises:
+        AlreadyExists: a folder is there, or, when `taken`, anything.
+        PreconditionFailed: the file is not this version.
+    """
     try:
         there, _ = await share.look(path)
     except NotFound:

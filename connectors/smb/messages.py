@@ -6,7 +6,7 @@ library copies a body several times and needs 0.1 ms for an entry of a listing.
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntFlag
@@ -323,10 +323,8 @@ def listed(body: bytes) -> Iterator[Facts]:
                 "<I4xQ8xQQQ8xIII28xQ", value, at
             )
         raw = bytes(value[at + 104 : at + 104 + length])
-        try:
+        with suppress(UnicodeDecodeError):
             yield Facts(attributes, size, made, written, changed, number, raw.decode("utf-16-le"), tag)
-        except UnicodeDecodeError:
-            pass
         if not step:
             return
         at += step

@@ -1,7 +1,8 @@
-"""SMB's rules for names, and where a raw id is on the server.
+r"""SMB's rules for names, and where a raw id is on the server.
 
-[MS-FSCC] 2.1.5: a name has no control character and none of ``"\\/:*?<>|``; Windows drops dots and spaces at
-its end, so that two names would be one. A colon would open another stream of a file, a star match many.
+[MS-FSCC] 2.1.5: a name has no control character and none of `" \ / : * ? < > |`; Windows drops dots and
+spaces at its end, so that two names would be one. A colon would open another stream of a file, a star match
+many.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, ValuesView
+import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 from uuid import uuid4
@@ -59,15 +60,16 @@ class GivenSocket:
         with self._sending:
             self._sock.close()
 
-    def send(self, message: bytes) -> None:
-        """Sends one message. Raises OSError when the connection broke."""
-        rest = memoryview(struct.pack(">I", len(message)) + message)
+    def send(self, message: Any) -> None:
+        """Sends one message, as bytes or, when it is encrypted, as a structure. Raises OSError."""
+        body = message if isinstance(message, bytes) else message.pack()
+        rest = memoryview(struct.pack(">I", len(body)) + body)
         with self._sending:
             while rest:
                 rest = rest[self._sock.send(rest) :]
                 self.moved = time.monotonic()
 
-    def recv(self, timeout: float) -> bytes:  # noqa: ARG002  the library's signature; we watch the time elsewhere
+    def recv(self, timeout: float) -> bytes:
         """One message; none when the connection ended. Raises SMBException for what can't be one."""
         head = self._exactly(4)
         if not head:
@@ -97,7 +99,7 @@ class Caller(Protocol):
     """Who wants to be told of answers; called in the receiving thread."""
 
     def answered(self, position: int, request: Request) -> None:
-        """The request at that position of what was asked has an answer, which may be that it takes a while."""
+        """The request at that position of what was asked has an answer, perhaps that it takes a while."""
 
 
 class _Bell(threading.Event):
@@ -105,15 +107,19 @@ class _Bell(threading.Event):
 
     def __init__(self, caller: Caller, position: int, request: Request) -> None:
         super().__init__()
-        self._answered = lambda: caller.answered(position, request)
+        self._caller = caller
+        self._position = position
+        self._request = weakref.ref(request)  # which holds us, and a piece of a file
 
     def set(self) -> None:
         super().set()
-        self._answered()
+        request = self._request()
+        if request is not None:
+            self._caller.answered(self._position, request)
 
 
 class _Outstanding(dict[int, Any]):
-    """The library's table of requests: it is filled before a request is sent, so no answer comes too early."""
+    """The library's table of requests, filled before a request is sent: no answer comes too early."""
 
     caller: Caller | None = None
     _count = 0
@@ -128,7 +134,7 @@ class _Outstanding(dict[int, Any]):
             self._count += 1
         super().__setitem__(message_id, request)
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> Any:
         """A snapshot: the library goes through it in one thread while another one removes."""
         return dict(self).values()
 
@@ -151,6 +157,16 @@ class GivenConnection(Connection):  # type: ignore[misc]  # the library has no t
     def transport(self, made: object) -> None:
         """`connect` of the library sets a transport of its own; it has not dialled yet."""
 
+    @property
+    def receiving(self) -> bool:
+        """Whether the receiving thread was started; it gives the socket back at its end."""
+        return self._t_worker is not None
+
+    @property
+    def nonsense(self) -> bool:
+        """Whether the receiving thread stopped at something that it could not read or trust."""
+        return self._t_exc is not None
+
     def credits(self) -> int:
         """What may be sent now, in units of 64 KiB ([MS-SMB2] 3.2.4.1.2)."""
         window = self.sequence_window
@@ -158,7 +174,7 @@ class GivenConnection(Connection):  # type: ignore[misc]  # the library has no t
 
     def charge(self, message: Any) -> int:
         """The credits that a message costs."""
-        return max(1, self._calculate_credit_charge(message))
+        return max(1, int(self._calculate_credit_charge(message)))
 
     def verify_signature(self, header: Any, session_id: int, force: bool = False) -> None:
         """Raises SMBException for an answer that came less protected than it has to ([MS-SMB2] 3.2.5.1.3).

@@ -105,8 +105,8 @@ class Wire:
             await wire._blocking(partial(wire._log_in, settings))
         except BaseException:
             wire.close()
-            if wire._connection._t_worker is None:
-                wire._connection.given.release()  # else the receiving thread does
+            if not wire._connection.receiving:
+                wire._connection.given.release()
             raise
         return wire
 
@@ -239,8 +239,11 @@ class Wire:
     def _sent(self, call: Call, sending: "asyncio.Future[None]") -> None:
         self._unsent -= call.charge
         call.messages = []
-        if not sending.cancelled() and sending.exception() is not None:
+        error = None if sending.cancelled() else sending.exception()
+        if error is not None:
             self._ended_here()
+            if not isinstance(error, OSError | SMBException):
+                raise error  # a mistake of ours: asyncio reports it
         self._pump()
 
     # answers
@@ -276,12 +279,10 @@ class Wire:
         self._tell(self._ended_here)
 
     def _ended_here(self) -> None:
-        broken = self._connection._t_exc is not None  # noqa: SLF001  the library has no other word for it
-        self.close(
-            BadAnswer("the store's answer is not SMB, or not signed by it")
-            if broken
-            else Unavailable("the connection to the store broke")
-        )
+        if self._connection.nonsense:
+            self.close(BadAnswer("the store's answer is not SMB, or not signed by it"))
+        else:
+            self.close(Unavailable("the connection to the store broke"))
 
     # silence
 

@@ -1,7 +1,6 @@
 """The SMB connector against a real Samba, by the kit that third parties use."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

@@ -55,7 +55,6 @@ class Samba:
     user: str
     data: Path
     pid: int
-    log: Path
     password: str = field(default=PASSWORD, repr=False)
 
     def sessions(self) -> list[int]:
@@ -126,7 +125,7 @@ def samba(
     )
     try:
         wait_for_port(port)
-        yield Samba(port, user, data, server.pid, folder / "log" / "smbd.log")
+        yield Samba(port, user, data, server.pid)
     finally:
         os.killpg(server.pid, signal.SIGKILL)  # the sessions outlive a SIGTERM of the parent
         server.wait()

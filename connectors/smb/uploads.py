@@ -44,7 +44,9 @@ class Begun:
         return Upload(json.dumps(asdict(self), separators=(",", ":")), self.part_size)
 
 
-async def begin(share: Share, folder: Place, parent: str, name: str, size: int | None, replace: bool) -> Begun:
+async def begin(
+    share: Share, folder: Place, parent: str, name: str, size: int | None, replace: bool
+) -> Begun:
     """Makes the hidden file, which stays when the connection ends. Raises NotFound (no such folder)."""
     temporary = TEMPORARY + secrets.token_hex(16)
     path = folder.child(temporary).path
@@ -61,10 +63,14 @@ async def write(share: Share, path: str, begun: Begun, number: int, chunks: Asyn
 
 
 async def complete(share: Share, path: str, begun: Begun, parts: Sequence[Part], target: str) -> None:
-    """Cuts the file after its last part and gives it its name. Raises AlreadyExists, NotFound.
+    """Cuts the file after its last part and gives it its name. Raises AlreadyExists, NotFound, BadSpan.
 
     Nobody else may have the file open: a part that is still being written would go on in the new file.
     """
+    numbers = [part.number for part in parts]
+    whole = all(part.size == begun.part_size for part in parts[:-1])
+    if not parts or numbers != list(range(1, len(parts) + 1)) or not whole:
+        raise BadSpan("the parts leave a gap: all but the last have the upload's part size")
     access = Access.WRITE | Access.DELETE
     async with share.opened(path, access, Sharing.NOTHING, options=FILE) as file:
         await file.resize(sum(part.size for part in parts))
