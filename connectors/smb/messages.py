@@ -1,7 +1,7 @@
 """The requests that the connector makes, as the library's structures, and what their answers say.
 
 Numbers of sections are those of [MS-SMB2], of [MS-FSCC] where it says so. Answers are read by hand: the
-library copies a body several times and needs 0.1 ms for an entry of a listing.
+library copies a body several times, and takes 0.15 ms for an entry of a listing where this takes 0.014.
 """
 
 import struct

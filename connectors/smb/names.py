@@ -73,6 +73,11 @@ class Layout:
         return Place(parts[0], "\\".join(parts[1:]))
 
     def true_parts(self, place: Place, path: str) -> Parts:
-        """The parts that lead to a place whose path the server writes so."""
+        """The parts that lead to a place whose path the server writes so.
+
+        Samba lists what SMB can't name under a short name, and still tells the true one: then as asked.
+        """
         below = path.split("\\") if path else []
+        if not all(map(can_be, below)):
+            below = place.path.split("\\")
         return below[len(self._root) :] if self._share else [place.share, *below]

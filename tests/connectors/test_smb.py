@@ -320,6 +320,17 @@ async def test_names_that_smb_can_not_hold(server: Samba, folder: str, name: str
         assert await names(full, folder) == ["a"]
 
 
+async def test_what_smb_can_not_name_has_a_short_name(server: Samba, folder: str) -> None:
+    (server.data / folder / "a:b?.txt").write_bytes(b"made on Linux")
+    async with store(server).opened() as connector:
+        (listed,) = (await connector.list(folder, None, 10)).entries
+        assert "~" in listed.name
+        assert await connector.stat(listed.raw_id) == listed
+        assert await whole(connector, listed.raw_id) == b"made on Linux"
+        await connector.delete(listed.raw_id)
+    assert os.listdir(server.data / folder) == []
+
+
 async def test_a_name_that_is_too_long_for_this_server(server: Samba, folder: str) -> None:
     """255 characters are a name for SMB; the file system below Samba counts bytes."""
     async with store(server).opened() as connector:
