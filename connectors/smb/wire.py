@@ -34,7 +34,7 @@ from connectors.smb.settings import SmbSettings
 from connectors.smb.transport import GivenConnection
 
 PIECE = 1024 * 1024
-"""The most that one request reads or writes: 16 of a connection's credits, which every server grants."""
+"""The most that one request reads or writes, which costs 16 of a connection's credits."""
 
 _UNIT = 64 * 1024
 # 8 MiB under way an account: two transfers at full speed; more share it, and a slow link answers in time
