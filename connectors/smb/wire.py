@@ -112,8 +112,8 @@ class Wire:
 
     @property
     def alive(self) -> bool:
-        """Whether anything can still be asked."""
-        return self._why is None
+        """Whether anything can still be asked; false as soon as the socket ended, before we are told."""
+        return self._why is None and self._connection.given.connected
 
     def close(self, why: StoreError | None = None) -> None:
         """Ends the connection at once; whoever waits gets Unavailable, or `why`."""
