@@ -38,6 +38,7 @@ async def copy(desk: Desk, arguments: Arguments, progress: Progress) -> Any:
         if target is source:
             not_into_itself(entry, parent)
             copied = await _by_store(source, entry, parent, name)
+            progress.entries = 0 if copied is None else 1
         if copied is None:
             copied = await _copying(desk, source, target, progress).entry(entry, parent, name)
     await kept.copied(desk, source, entry, target, copied)
