@@ -65,6 +65,10 @@ async def store(
         raise
 
 
+class _Gone(Unavailable):
+    """The session is over: nothing that is sent to it again would be kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Session:
     bucket: Bucket
@@ -82,7 +86,7 @@ class _Session:
             return await _kept(answer)
         if answer.status in _GONE:
             await answer.aclose()
-            raise Unavailable("the store gave up the upload's session")
+            raise _Gone("the store gave up the upload's session")
         raise await refusal(answer)
 
     async def state(self, total: int | None) -> Object | int:
@@ -113,6 +117,9 @@ async def _begin(bucket: Bucket, name: str, mime_type: str, match: str | None) -
 
 async def _whole(session: _Session, chunks: AsyncIterator[bytes], size: int) -> Object:
     """One request of a known length: nothing is kept, so nothing can be sent again."""
+    if size == 0:
+        async for _ in _exactly(chunks, 0):  # before the request, which would finish an empty object
+            pass
     span = f"0-{size - 1}" if size else "*"
     try:
         done = await session.put(span, size, _exactly(chunks, size), size)
@@ -167,6 +174,8 @@ async def _put(
                 done = await session.put(span, total, _slices(pending, size), size)
             if isinstance(done, Object) or done > first:
                 return done
+        except _Gone:
+            raise
         except (Unavailable, Throttled) as error:
             failure = error
         if attempt == _ATTEMPTS - 1 or (failure.retry_after or 0) > _LONGEST_PAUSE:
