@@ -27,8 +27,12 @@ class ServiceAccount:
     key: RSAPrivateKey
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """The account of a key file's text. Raises ValueError, in words that have nothing of the file."""
+    def parse(cls, text: str, *, checked: bool = False) -> Self:
+        """The account of a key file's text. Raises ValueError, in words that have nothing of the file.
+
+        `checked` says that this was done before: the key's numbers are not held against each other again,
+        which takes 60 ms.
+        """
         try:
             told = json.loads(text)
         except ValueError:
@@ -41,16 +45,18 @@ class ServiceAccount:
         url = urlsplit(told["token_uri"])
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError("has a token_uri that is no web address")
-        return cls(told["client_email"], str(told.get("private_key_id", "")), told["token_uri"], _key(told))
+        key_id = str(told.get("private_key_id", ""))
+        return cls(told["client_email"], key_id, told["token_uri"], _key(told, checked))
 
     def sign(self, text: bytes) -> bytes:
         """RSASSA-PKCS1-v1_5 with SHA-256: RS256 of RFC 7518, and what V4 signatures are."""
         return self.key.sign(text, PKCS1v15(), SHA256())
 
 
-def _key(told: dict[str, str]) -> RSAPrivateKey:
+def _key(told: dict[str, str], checked: bool) -> RSAPrivateKey:
+    pem = told["private_key"].encode()
     try:
-        key = load_pem_private_key(told["private_key"].encode(), password=None)
+        key = load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=checked)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError("has a private_key that is no PEM key") from None
     if not isinstance(key, RSAPrivateKey):

@@ -67,6 +67,7 @@ async def names(
     token: a listing that goes on hangs on nothing that the store keeps. Only the last page can be empty.
     """
     token, after = None, cursor or prefix
+    limit = min(limit, _MOST - 2)
     while True:
         # two more: the prefix itself and the cursor's own name may come first, and are left out
         found = await page(bucket, prefix, delimiter=delimiter, start=after, token=token, limit=limit + 2)
@@ -129,7 +130,9 @@ async def delete(bucket: Bucket, name: str, *, generation: str = "", only: str |
 
 async def set_metadata(bucket: Bucket, name: str, changes: dict[str, str | None]) -> Object:
     """The object after the changes (None removes a key), applied by the store in one step."""
-    return Object.of(await bucket.document("PATCH", bucket.objects(name), body={"metadata": changes}))
+    # as a rule the answer has the access list too, which takes a permission more
+    query, body = {"projection": "noAcl"}, {"metadata": changes}
+    return Object.of(await bucket.document("PATCH", bucket.objects(name), query, body=body))
 
 
 async def rewrite(bucket: Bucket, source: Object, target: str, *, match: str | None) -> Object:

@@ -80,7 +80,9 @@ class GcsSettings(Settings):
 
     def service_account(self) -> ServiceAccount | None:
         """Whom the account acts as; None for nobody."""
-        return None if self.credentials is None else ServiceAccount.parse(self.credentials.get_secret_value())
+        if self.credentials is None:
+            return None
+        return ServiceAccount.parse(self.credentials.get_secret_value(), checked=True)
 
     def display_name(self) -> str:
         """`bucket` or `bucket/prefix`."""

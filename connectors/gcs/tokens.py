@@ -15,7 +15,8 @@ from connectors.gcs.origin import Origin
 from connectors.http1 import Response
 from connectors.interface import BadAnswer, BadCredential, Context, StoreError, Throttled, Unavailable
 
-_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+# what objects.patch needs at least; what the account may do is for its roles to say
+_SCOPE = "https://www.googleapis.com/auth/devstorage.full_control"
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _ASSERTION_LIVES = 3600  # seconds, the most that is allowed
 _EARLY = 300.0  # seconds before its end that a token is not used any more

@@ -33,6 +33,7 @@ GRAIN = 256 * 1024
 _KNOWN = {  # what a request may say in its query
     "list": "prefix delimiter startOffset pageToken maxResults versions",
     "object": "generation ifGenerationMatch",
+    "patch": "projection",
     "media": "alt ifGenerationMatch",
     "rewrite": "ifSourceGenerationMatch ifGenerationMatch rewriteToken",
     "begin": "uploadType name ifGenerationMatch",
@@ -135,7 +136,7 @@ class GcsDouble:
             and json.loads(_plain(head)) == {"alg": "RS256", "typ": "JWT", "kid": "k1"}
             and told["iss"] == EMAIL
             and told["aud"] == f"{self.endpoint}/token"
-            and told["scope"] == "https://www.googleapis.com/auth/devstorage.read_write"
+            and told["scope"] == "https://www.googleapis.com/auth/devstorage.full_control"
             and now - 60 < told["iat"] <= now + 1
             and told["exp"] - told["iat"] == 3600
         )
@@ -353,11 +354,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._expect("GET", "media", query)
             self._media(bucket, name, query)
             return
-        self._expect(self.command, "object", query)
         if self.command == "DELETE":
+            self._expect("DELETE", "object", query)
             bucket.delete(name, query)
             self._send(204, {}, b"")
         elif self.command == "PATCH":
+            self._expect("PATCH", "patch", query)
+            if query.get("projection") != "noAcl":  # else the whole access list is told, to whom may see it
+                raise Refusal(403, "forbidden")
             self._tell(bucket.patch(name, json.loads(body)["metadata"]).resource(bucket.name))
         else:
             self._expect("GET", "object", query)

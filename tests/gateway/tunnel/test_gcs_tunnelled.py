@@ -1,4 +1,4 @@
-"""The Google Cloud Storage connector through a real tunnel: the store and its token server beyond an agent."""
+"""The Google Cloud Storage connector through a real tunnel: store and token server beyond an agent."""
 
 import hashlib
 import os
@@ -31,11 +31,17 @@ def emulator() -> Iterator[FakeGcs]:
 @pytest.fixture
 def double() -> Iterator[GcsDouble]:
     with gcs_double() as made:
+        made.endpoint = by_address(made.endpoint)
         yield made
 
 
+def by_address(endpoint: str) -> str:
+    """An agent allows its own machine by address only."""
+    return endpoint.replace("localhost", "127.0.0.1")
+
+
 def account(endpoint: str, double: GcsDouble, gateway: Gateway) -> Store:
-    settings = {"endpoint": endpoint, "bucket": "plain", "credentials": double.credentials()}
+    settings = {"endpoint": by_address(endpoint), "bucket": "plain", "credentials": double.credentials()}
     return Store(GcsConnector, settings, NetworkDialer(gateway.hub, NETWORK))
 
 
@@ -43,7 +49,7 @@ async def test_verbs_through_a_tunnel(
     emulator: FakeGcs, double: GcsDouble, gateway: Gateway, make_agent: MakeAgent
 ) -> None:
     """Content on fake-gcs-server, its tokens from the double: both are dialled by the agent."""
-    await make_agent(f"localhost:{emulator.port}", f"localhost:{urlsplit(double.endpoint).port}")
+    await make_agent(f"127.0.0.1:{emulator.port}", f"127.0.0.1:{urlsplit(double.endpoint).port}")
     await until(lambda: gateway.connected() == 1)
     async with account(emulator.endpoint, double, gateway).opened() as opened:
         gcs = cast("FullConnector", opened)
@@ -66,7 +72,7 @@ async def test_verbs_through_a_tunnel(
 async def test_a_token_server_that_the_agent_may_not_reach(
     emulator: FakeGcs, double: GcsDouble, gateway: Gateway, make_agent: MakeAgent
 ) -> None:
-    await make_agent(f"localhost:{emulator.port}")
+    await make_agent(f"127.0.0.1:{emulator.port}")
     await until(lambda: gateway.connected() == 1)
     async with account(emulator.endpoint, double, gateway).opened() as connector:
         with pytest.raises(Unavailable, match="allow-list"):
