@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from connectors.azure.names import nameable
+from connectors.azure.names import NAMING
 from connectors.interface import Settings
 
 _ACCOUNT = re.compile(r"[a-z0-9-]{3,64}")
@@ -79,7 +79,7 @@ class AzureSettings(Settings):
     @classmethod
     def _folder(cls, prefix: str) -> str:
         prefix = prefix.strip("/")
-        if not nameable(prefix):
+        if not NAMING.nameable(prefix):
             raise ValueError("must be a folder's path, without empty parts")
         return prefix
 
