@@ -37,7 +37,7 @@ from connectors.interface import (
     Unavailable,
     Unsupported,
 )
-from connectors.objects import parent_of
+from connectors.objects import Source, parent_of
 from connectors.s3 import S3CompatibleConnector, S3Connector, properties, uploads
 from connectors.s3.documents import Document, listing
 from connectors.s3.keys import NAMING
@@ -227,7 +227,7 @@ async def test_a_source_is_taken_in_portions() -> None:
         for piece in (b"abc", b"", b"defgh", b"i"):
             yield piece
 
-    taken = uploads.Source(source())
+    taken = Source(source())
     assert b"".join([piece async for piece in taken.take(4)]) == b"abcd"
     assert await taken.fill(3) == [b"efg"]
     assert not taken.ended
