@@ -6,12 +6,12 @@ import ctypes
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
-_KEPT = 16 * 1024 * 1024
+_KEPT = 4 * 1024 * 1024
 _MAPPED_FROM = 4 * 1024 * 1024
 
 
 def keep_freed_memory() -> bool:
-    """Keeps up to 16 MiB of freed memory for the next pieces; whether the C library could be told.
+    """Keeps up to 4 MiB of freed memory for the next pieces; whether the C library could be told.
 
     By its defaults glibc gives pieces of 256 KiB back to the system as soon as they are freed, and every new
     one is a page fault per 4 KiB: a third of a relay's CPU time (`bench`, b). False on other C libraries.

@@ -1,6 +1,7 @@
 """Every setting of the gateway, read once: options over environment (`ISTHMUS_*`) over `isthmus.toml`."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,8 +29,28 @@ class Settings(BaseSettings):
     session_linger: float = Field(default=60.0, ge=0)
     ping_deadline: float = Field(default=15.0, gt=0)
     drain_timeout: float = Field(default=30.0, ge=0)
+    multipart_expiry: float = Field(default=7 * 86400.0, gt=0)
     separation: Literal["off", "enforced"] = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # what one search, one page of recent files or one recursive listing may cost
+    walk_entries: int = Field(default=100_000, ge=1)
+    walk_seconds: float = Field(default=20.0, gt=0)
+    recent_entries: int = Field(default=2_000, ge=1, le=10_000)
+
+    # tasks: how many run at once, how many may wait, and for how long a finished one is kept
+    tasks_running: int = Field(default=4, ge=1)
+    tasks_waiting: int = Field(default=100, ge=0)
+    tasks_kept: float = Field(default=7 * 86400.0, gt=0)
+    copy_files_at_once: int = Field(default=4, ge=1, le=64)
+
+    # uploads from a URL
+    fetch_schemes: list[Literal["http", "https"]] = ["http", "https"]
+    fetch_ports: list[int] = [80, 443]
+    fetch_private: list[IPv4Network | IPv6Network] = []
+    fetch_bytes: int = Field(default=10 * 1024**3, ge=1)
+    fetch_timeout: float = Field(default=30.0, gt=0)
+    fetch_least_rate: float = Field(default=1024.0, ge=0)
 
     @property
     def keys(self) -> Path:

@@ -1,10 +1,12 @@
 """Starts the processes of `isthmus serve`, restarts one that died, and drains them on SIGTERM."""
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from gateway import telemetry
@@ -43,7 +45,9 @@ class Supervisor:
         while not self._stopping.is_set():
             started = loop.time()
             child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway.cli.main", "process", role, env=self._environment()
+                *(sys.executable, "-m", "gateway.cli.main", "process", role, "--with-parent"),
+                env=self._environment(),
+                stdin=asyncio.subprocess.PIPE,  # never written to: its end is ours
             )
             self._children[role] = child
             status = await child.wait()
@@ -79,11 +83,22 @@ class Supervisor:
     def _environment(self) -> dict[str, str]:
         """The settings as the children read them: the same environment, with the options laid over it."""
         given = {
-            f"ISTHMUS_{name.upper()}": str(value)
-            for name, value in self._settings.model_dump().items()
+            f"ISTHMUS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in self._settings.model_dump(mode="json").items()
             if value is not None
         }
         return {**os.environ, **given}  # noqa: TID251  the children read their settings from it
+
+
+def end_with_parent() -> None:
+    """In a child: drains when the supervisor is gone, however it went; standard input ends then."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor gone?", daemon=True).start()
 
 
 def serve(settings: Settings) -> int:

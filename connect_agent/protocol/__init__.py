@@ -13,7 +13,7 @@ from connect_agent.protocol.events import (
     StreamOpened,
     StreamRefused,
 )
-from connect_agent.protocol.frames import Code
+from connect_agent.protocol.frames import LARGEST_DATA, Code
 from connect_agent.protocol.handshake import (
     NO_SESSION,
     SUBPROTOCOL,
@@ -25,6 +25,7 @@ from connect_agent.protocol.handshake import (
 from connect_agent.protocol.session import Limits, Role, Session
 
 __all__ = [
+    "LARGEST_DATA",
     "NO_SESSION",
     "SUBPROTOCOL",
     "AgentHandshake",

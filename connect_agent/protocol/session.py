@@ -11,9 +11,10 @@ from enum import Enum
 from connect_agent.protocol import events, frames
 from connect_agent.protocol.errors import OurFault, PeerFault
 from connect_agent.protocol.events import Event
-from connect_agent.protocol.stream import FIRST_WINDOW, Stream
+from connect_agent.protocol.stream import FIRST_WINDOW, LEAST_WAITING, Stream
 
 _UNKNOWN_TRIP = 0.1  # seconds, until the first ping is answered
+_SHARED_FOR = 1.0  # seconds that streams count as sharing the link after bytes of one followed another's
 _SMALLEST_DATA = 16 * 1024
 MOST_WINDOWS = 48 * 1024 * 1024
 """What all streams of a session may have on their way together, beyond the first window of each."""
@@ -56,6 +57,8 @@ class Session:
         self._shortest_trip: float | None = None
         self._ping: tuple[bytes, float] | None = None
         self._pings = 0
+        self._last_consumed = (0, 0.0)  # stream and time
+        self._shared_until = 0.0
 
     @property
     def streams(self) -> int:
@@ -138,16 +141,30 @@ class Session:
         """The local end took bytes: the peer may send more."""
         if (stream := self._streams.get(number)) is not None:
             stream.consume(size)
-            wanted = stream.wanted_window(now, self._shortest_trip or _UNKNOWN_TRIP)
+            trip = self._shortest_trip or _UNKNOWN_TRIP
+            wanted = stream.wanted_window(now, trip, shared=self._shared(number, now))
             if wanted is not None:
                 others = sum(one.window for one in self._streams.values()) - stream.window
                 stream.window = max(FIRST_WINDOW, min(wanted, MOST_WINDOWS - others))
             self._credit(stream)
 
+    def _shared(self, number: int, now: float) -> bool:
+        """Whether bytes of this stream and of another that is still there came within a second."""
+        last, at = self._last_consumed
+        self._last_consumed = number, now
+        if number != last and last in self._streams and now - at < _SHARED_FOR:
+            self._shared_until = now + _SHARED_FOR
+        return now < self._shared_until
+
     def waiting(self, number: int) -> int:
         """Bytes written on the stream and not yet sent."""
         stream = self._streams.get(number)
         return 0 if stream is None else stream.waiting
+
+    def enough_waiting(self, number: int) -> int:
+        """Bytes that are enough to have waiting on the stream; more would only lie here."""
+        stream = self._streams.get(number)
+        return LEAST_WAITING if stream is None else stream.enough_waiting
 
     def tell_policy(self, text: str) -> None:
         """Agent: the allow-list changed."""

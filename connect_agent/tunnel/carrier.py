@@ -15,6 +15,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 
 from connect_agent.protocol import (
+    LARGEST_DATA,
     Code,
     DataReceived,
     Draining,
@@ -32,7 +33,7 @@ from connect_agent.protocol import (
 )
 from connect_agent.tunnel.errors import Refusal, SessionEnded, TunnelLost
 from connect_agent.tunnel.pace import Pace
-from connect_agent.tunnel.relay import RelayEnd
+from connect_agent.tunnel.relay import RelayEnd, SocketEnd
 from connect_agent.tunnel.transport import TunnelTransport
 from connect_agent.tunnel.websocket import Websocket, receive, send
 
@@ -66,6 +67,7 @@ class Carrier:
         self._on_policy = on_policy
         self._transports: dict[int, TunnelTransport] = {}
         self._opening: dict[int, asyncio.Future[None]] = {}
+        self._read_into = bytearray(LARGEST_DATA)
         self._something = asyncio.Event()
         self._dialling: dict[int, asyncio.Task[None]] = {}
         self._websocket: Websocket | None = None
@@ -293,7 +295,7 @@ class Carrier:
             if self._answer is None:
                 raise Refusal(Code.FAILED, "this end dials nowhere")
             sock = await self._answer(host, port)
-            near = RelayEnd()
+            near = SocketEnd(self._read_into)
             await asyncio.get_running_loop().create_connection(lambda: near, sock=sock)
             near.peer = far = RelayEnd(peer=near)
             self._transports[number] = transport = TunnelTransport(self, number, far)

@@ -3,6 +3,10 @@
 import asyncio
 from typing import ClassVar, cast
 
+from connect_agent.tunnel.transport import TunnelTransport
+
+_SMALLEST_READ = 16 * 1024
+
 
 class RelayEnd(asyncio.Protocol):
     """One end of a pair. A full buffer here stops reading there; an end there is a half close here.
@@ -66,3 +70,25 @@ class RelayEnd(asyncio.Protocol):
             self.peer.transport.close()
         else:
             self.peer.transport.abort()
+
+
+class SocketEnd(RelayEnd, asyncio.BufferedProtocol):
+    """The end on a socket, that reads no more than its stream may soon send: the rest stays in the kernel.
+
+    Args:
+        buffer: what the socket is read into; one serves every end of a loop, as a read is taken out at once.
+    """
+
+    def __init__(self, buffer: bytearray) -> None:
+        super().__init__()
+        self._view = memoryview(buffer)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """As much of the buffer as the stream has room for."""
+        other = self.peer.transport if self.peer is not None else None
+        room = other.room_to_write() if isinstance(other, TunnelTransport) else len(self._view)
+        return self._view[: max(_SMALLEST_READ, room)]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes go to the other end."""
+        self.data_received(bytes(self._view[:nbytes]))

@@ -6,9 +6,6 @@ from typing import Any, Protocol
 
 from connect_agent.protocol import Session
 
-_HIGH = 256 * 1024
-_LOW = 64 * 1024
-
 type Piece = bytes | memoryview
 
 
@@ -38,7 +35,7 @@ class TunnelTransport(asyncio.Transport):
         self._carrier = carrier
         self._number = number
         self.set_protocol(protocol)
-        self._high, self._low = _HIGH, _LOW
+        self._limits: tuple[int, int] | None = None
         self._writing_paused = False
         self._reading = True
         self._held: deque[Piece] = deque()
@@ -78,9 +75,11 @@ class TunnelTransport(asyncio.Transport):
         return True
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """The marks, in bytes, between which writing is paused and resumed."""
-        self._high = _HIGH if high is None else high
-        self._low = self._high // 4 if low is None else low
+        """The marks, in bytes, between which writing is paused and resumed; unset, the credit says."""
+        if high is None:
+            self._limits = None
+        else:
+            self._limits = (high // 4 if low is None else low, high)
 
     def get_write_buffer_size(self) -> int:
         """Bytes not yet sent."""
@@ -88,7 +87,14 @@ class TunnelTransport(asyncio.Transport):
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Low and high mark."""
-        return self._low, self._high
+        if self._limits is not None:
+            return self._limits
+        high = self._carrier.session.enough_waiting(self._number)
+        return high // 4, high
+
+    def room_to_write(self) -> int:
+        """Bytes that may be written before writing is paused."""
+        return max(0, self.get_write_buffer_limits()[1] - self.get_write_buffer_size())
 
     def is_reading(self) -> bool:
         """Whether bytes are passed on."""
@@ -150,7 +156,7 @@ class TunnelTransport(asyncio.Transport):
 
     def room(self) -> None:
         """The peer took bytes."""
-        if self._writing_paused and self.get_write_buffer_size() <= self._low:
+        if self._writing_paused and self.get_write_buffer_size() <= self.get_write_buffer_limits()[0]:
             self._writing_paused = False
             self._protocol.resume_writing()
 
@@ -174,6 +180,6 @@ class TunnelTransport(asyncio.Transport):
                 self.close()
 
     def _check_room(self) -> None:
-        if not self._writing_paused and self.get_write_buffer_size() > self._high:
+        if not self._writing_paused and not self.room_to_write():
             self._writing_paused = True
             self._protocol.pause_writing()

@@ -12,7 +12,7 @@ from connectors.ftp.listing import Found
 from connectors.ftp.pool import Lease, Pool
 from connectors.ftp.settings import FtpSettings
 from connectors.ftp.transfer import Download, upload
-from connectors.ftp.tree import Tree, described, temporary
+from connectors.ftp.tree import Tree, described
 from connectors.interface import (
     AlreadyExists,
     BadAnswer,
@@ -34,7 +34,7 @@ from connectors.interface import (
     StoreError,
     Unavailable,
 )
-from connectors.interface.paths import TEMPORARY, Parts
+from connectors.interface.paths import TEMPORARY, Parts, temporary_name
 
 _DISCARD_WITHIN = 10.0
 _TAKEN = "the name is taken"
@@ -118,7 +118,7 @@ class FtpConnector(Connector):
         """Written beside under a hidden name, then renamed."""
         parts = self._tree.parts(parent)
         self._tree.check(name)
-        to, hidden = [*parts, name], [*parts, temporary()]
+        to, hidden = [*parts, name], [*parts, temporary_name()]
         lease = await self._pool.lease()
         try:
             await self._check_target(lease.control, to, replace=replace, etag=etag)
@@ -220,16 +220,11 @@ class FtpConnector(Connector):
 
         On the same login where that still answers: there the server has let go of the file by then.
         """
-        control = lease.control
         try:
             with suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(_DISCARD_WITHIN):
-                    if control.in_step or await control.settle():
-                        await control.ask(f"DELE {self._tree.path(control, hidden)}")
-                        return
-                    lease.release()
-                    async with self._pool.control() as other:
-                        await other.ask(f"DELE {self._tree.path(other, hidden)}")
+                    control = await lease.settled()
+                    await control.ask(f"DELE {self._tree.path(control, hidden)}")
         finally:
             lease.release()
 

@@ -52,7 +52,8 @@ class Control(aioftp.BaseClient):
     """
 
     def __init__(self, settings: FtpSettings, context: Context) -> None:
-        super().__init__(socket_timeout=context.idle_timeout, encoding=settings.encoding)
+        # for aioftp a character is a byte: it knows no way to write a name whose bytes are no text
+        super().__init__(socket_timeout=context.idle_timeout, encoding="latin-1")
         self._settings = settings
         self._context = context
         self._tls: ssl.SSLContext | None = None
@@ -91,7 +92,7 @@ class Control(aioftp.BaseClient):
         """
         self.in_step = False
         with ftp_errors():
-            await self.command(command)
+            await self.command(self._bytes(command))
         return await self.reply(*good)
 
     async def ask_all(self, commands: Sequence[str]) -> list[Reply]:
@@ -102,7 +103,7 @@ class Control(aioftp.BaseClient):
             self.in_step = False
             with ftp_errors():
                 for command in some:
-                    await self.command(command)
+                    await self.command(self._bytes(command))
             for left in range(len(some), 0, -1):
                 replies.append(await self.reply())
                 self.in_step = left == 1
@@ -122,7 +123,7 @@ class Control(aioftp.BaseClient):
         return reply
 
     async def listing(self, command: str) -> list[str]:
-        """The lines that a listing command sends; names that are not in the account's encoding are left out.
+        """The lines that a listing command sends; bytes that are no text become lone surrogates (PEP 383).
 
         Raises what a refusal means, BadAnswer for a listing of more than 64 MiB.
         """
@@ -136,7 +137,10 @@ class Control(aioftp.BaseClient):
         finally:
             data.abort()
         await self.reply(226, 250)
-        return [text for line in bytes(gathered).split(b"\n") if (text := self._decoded(line)) is not None]
+        encoding = self._settings.encoding
+        return [
+            line.removesuffix(b"\r").decode(encoding, "surrogateescape") for line in gathered.split(b"\n")
+        ]
 
     async def transfer(self, command: str, *, offset: int = 0) -> DataConnection:
         """A data connection on which the server has begun the transfer that the command asks for.
@@ -350,14 +354,11 @@ class Control(aioftp.BaseClient):
             raise BadAnswer("the server's reply is longer than a line may be") from error
         if not line.endswith(b"\n"):
             raise ConnectionResetError("closed")
-        text = line.decode(self.encoding, "replace").rstrip("\r\n")
+        text = line.decode(self._settings.encoding, "replace").rstrip("\r\n")
         return Code(text[:3]), text[3:]
 
-    def _decoded(self, line: bytes) -> str | None:
-        try:
-            return line.removesuffix(b"\r").decode(self.encoding)
-        except UnicodeDecodeError:
-            return None
+    def _bytes(self, command: str) -> str:
+        return command.encode(self._settings.encoding, "surrogateescape").decode("latin-1")
 
 
 def _port(match: re.Match[str] | None) -> int:

@@ -12,6 +12,7 @@ type Open = Callable[[], Awaitable[Control]]
 
 _KEEP = 60.0  # servers and firewalls drop idle connections after some minutes, and tell nobody
 _FRESH = 1.0
+CLOSED = "the account is closed"
 
 
 class Pool:
@@ -46,10 +47,23 @@ class Pool:
         """A login for one transfer; raises as `control`."""
         await self._acquire(self._transfers)
         try:
-            return Lease(await self._take(), self._end_transfer)
+            return Lease(self, await self._take())
         except BaseException:
             self._transfers.release()
             raise
+
+    async def replace(self, control: Control) -> Control:
+        """Another login in the place of a broken one. Raises what opening one does."""
+        control.abort()
+        new = await self._opened()
+        self._used.discard(control)
+        self._used.add(new)
+        return new
+
+    def end_transfer(self, control: Control) -> None:
+        """Takes back what a lease had."""
+        self._transfers.release()
+        self._give_back(control)
 
     def close(self) -> None:
         """Closes every connection; what is under way fails."""
@@ -65,10 +79,7 @@ class Pool:
         while True:
             await self._acquire(self._slots)
             try:
-                control = await self._reused() or await self._open()
-                if self._closed:
-                    control.abort()
-                    raise Unavailable("the account is closed")
+                control = await self._reused() or await self._opened()
             except (BadCredential, Closing):  # servers say 421 or 530 to one login too many
                 if not self._used:
                     self._slots.release()
@@ -80,6 +91,13 @@ class Pool:
                 raise
             self._used.add(control)
             return control
+
+    async def _opened(self) -> Control:
+        control = await self._open()
+        if self._closed:
+            control.abort()
+            raise Unavailable(CLOSED)
+        return control
 
     async def _reused(self) -> Control | None:
         """An idle connection that still answers; broken ones are dropped without a word."""
@@ -110,10 +128,6 @@ class Pool:
         self._idle = [one for one in self._idle if one[0] is not control]
         control.leave()
 
-    def _end_transfer(self, control: Control) -> None:
-        self._transfers.release()
-        self._give_back(control)
-
     async def _acquire(self, slots: asyncio.Semaphore) -> None:
         try:
             async with asyncio.timeout(self._wait):
@@ -125,12 +139,20 @@ class Pool:
 class Lease:
     """A login that one transfer has until it gives it back; doing so twice is no mistake."""
 
-    def __init__(self, control: Control, end: Callable[[Control], None]) -> None:
+    def __init__(self, pool: Pool, control: Control) -> None:
         self.control = control
-        self._end: Callable[[Control], None] | None = end
+        self._pool: Pool | None = pool
+
+    async def settled(self) -> Control:
+        """The login after its transfer was broken off: another one if the server did not get over it."""
+        if not (self.control.in_step or await self.control.settle()):
+            if self._pool is None:
+                raise Unavailable(CLOSED)
+            self.control = await self._pool.replace(self.control)
+        return self.control
 
     def release(self) -> None:
         """Gives it back; it is closed unless it is in step."""
-        end, self._end = self._end, None
-        if end is not None:
-            end(self.control)
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.end_transfer(self.control)

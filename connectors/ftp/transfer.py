@@ -6,7 +6,7 @@ from typing import Self
 from connectors.ftp.control import Control
 from connectors.ftp.data import DataConnection
 from connectors.ftp.pool import Lease
-from connectors.interface import PreconditionFailed, StoreError, Unavailable
+from connectors.interface import PreconditionFailed, StoreError
 
 type Check = Callable[[Control], Awaitable[None]]
 
@@ -70,17 +70,14 @@ class Download(AsyncIterator[bytes]):
         return piece
 
     async def _finish(self) -> None:
-        control = self._lease.control
         if self._whole:
             if await self._data.next_piece() is not None:
                 raise PreconditionFailed(_CHANGED)
             self._data.abort()
-            await control.reply(226, 250)
+            await self._lease.control.reply(226, 250)
         else:
             self._data.abort()
-            if not await control.settle():
-                raise Unavailable("the server did not end the transfer of a part of the file")
-        await self._check(control)
+        await self._check(await self._lease.settled())
 
 
 async def upload(control: Control, command: str, chunks: AsyncIterator[bytes]) -> int:

@@ -5,7 +5,6 @@ is refused looks what is there, and says that.
 """
 
 import mimetypes
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +27,7 @@ from connectors.interface import (
     StoreError,
     Unsupported,
 )
-from connectors.interface.paths import TEMPORARY, Parts, check_name, parent_of, split
+from connectors.interface.paths import TEMPORARY, Parts, check_name, parent_of, split, temporary_name
 
 _LONGEST_NAME = 255
 _ABSENT = {501, 550, 553}
@@ -68,7 +67,7 @@ class Tree:
     def _can_be_sent(self, name: str) -> bool:
         """No end of a line, nothing outside the encoding, no byte that Telnet has for itself (RFC 854)."""
         try:
-            encoded = name.encode(self._encoding)
+            encoded = name.encode(self._encoding, "surrogateescape")
         except UnicodeEncodeError:
             return False
         return not any(byte in encoded for byte in b"\r\n\0\xff")
@@ -163,7 +162,7 @@ class Tree:
         """
         reply = await self._rename(control, parts, to)
         if not reply.good and there is not None:
-            aside = [*to[:-1], temporary()]
+            aside = [*to[:-1], temporary_name()]
             if (await self._rename(control, to, aside)).good:
                 reply = await self._rename(control, parts, to)
                 if reply.good:
@@ -222,7 +221,7 @@ class Tree:
         if (await self.entry(control, parts[:-1])).kind is Kind.FILE:
             return NotAFolder("this is a file, not a folder")
         name = parts[-1]
-        if len(name.encode(self._encoding)) > _LONGEST_NAME:
+        if len(name.encode(self._encoding, "surrogateescape")) > _LONGEST_NAME:
             return InvalidName("the name is longer than the store takes")
         if isinstance(told, InvalidName) and not name.startswith(TEMPORARY):
             return told
@@ -236,11 +235,6 @@ class Tree:
         if there is not None:
             return NotPermitted("the store does not let this account replace the file")
         return await self.why_not(control, to, told)
-
-
-def temporary() -> str:
-    """A hidden name that nobody else has."""
-    return TEMPORARY + secrets.token_hex(16)
 
 
 def described(parts: Parts, found: Found) -> Entry:

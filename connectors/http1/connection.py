@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection. h11 parses heads and chunked bodies; a body with a length is handed over raw.
 
-The buffer between the socket and the reader is bounded: above `_HIGH` bytes the transport stops reading.
+What the reader has not asked for stays in the kernel: above `_MOST_AHEAD` bytes the transport stops reading,
+and goes on when the reader comes back to an empty buffer.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from connectors.interface import CHUNK, BadAnswer, Unavailable
 type Headers = Sequence[tuple[bytes, bytes]]
 type Body = bytes | AsyncIterator[bytes] | None
 
-_HIGH = 128 * 1024
+_MOST_AHEAD = 64 * 1024
 _LARGEST_HEAD = 64 * 1024
 _CONTINUE_WITHIN = 2.0
 _NO_BODY = frozenset({204, 304})
@@ -151,7 +152,7 @@ class Connection(asyncio.Protocol):
         else:  # TLS hands over what several records held in one
             self._pieces.extend(data[at : at + CHUNK] for at in range(0, len(data), CHUNK))
         self._buffered += len(data)
-        if self._buffered > _HIGH and not self._paused and self._transport is not None:
+        if self._buffered > _MOST_AHEAD and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
 
@@ -163,6 +164,7 @@ class Connection(asyncio.Protocol):
         Raises Unavailable when the connection breaks, TimeoutError on silence, and what `body` raises.
         """
         self._begin(method)
+        self._read_on()
         framed = list(headers)
         if isinstance(body, bytes):
             length = len(body)
@@ -224,16 +226,20 @@ class Connection(asyncio.Protocol):
         """Some of the body; None at its end. Raises as `send` does, and BadAnswer for broken framing."""
         while not self._pieces:
             if self.complete:
+                self._read_on()
                 return None
             self._check()
+            self._read_on()
             await self._wait()
         piece = self._pieces.popleft()
         self._buffered -= len(piece)
-        if self._paused and self._buffered < _HIGH // 2 and self._transport is not None:
+        return piece
+
+    def _read_on(self) -> None:
+        if self._paused and self._transport is not None:
             self._paused = False
             if not self._transport.is_closing():
                 self._transport.resume_reading()
-        return piece
 
     def abort(self) -> None:
         """Gives the connection up at once."""

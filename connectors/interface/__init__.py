@@ -2,6 +2,7 @@
 
 from connectors.interface.capabilities import (
     PROTOCOLS,
+    CanAuthorise,
     CanCopy,
     CanKeepProperties,
     CanListTrees,
@@ -42,15 +43,18 @@ from connectors.interface.errors import (
 )
 from connectors.interface.network import Dialer
 from connectors.interface.parts import Part, Upload
+from connectors.interface.requests import Authorised, Origin, Payload, Request
 from connectors.interface.sharing import Permission, Presigned, Quota, Role, Who
 
 __all__ = [
     "CHUNK",
     "PROTOCOLS",
     "AlreadyExists",
+    "Authorised",
     "BadAnswer",
     "BadCredential",
     "BadSpan",
+    "CanAuthorise",
     "CanCopy",
     "CanKeepProperties",
     "CanListTrees",
@@ -77,13 +81,16 @@ __all__ = [
     "NotEmpty",
     "NotFound",
     "NotPermitted",
+    "Origin",
     "OutOfSpace",
     "Page",
     "Part",
+    "Payload",
     "Permission",
     "PreconditionFailed",
     "Presigned",
     "Quota",
+    "Request",
     "Role",
     "Settings",
     "Span",

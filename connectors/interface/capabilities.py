@@ -10,6 +10,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from connectors.interface.entry import Entry, Page
 from connectors.interface.parts import Part, Upload
+from connectors.interface.requests import Authorised, Origin, Request
 from connectors.interface.sharing import Permission, Presigned, Quota
 
 
@@ -29,6 +30,7 @@ class Capability(StrEnum):
     PERMISSIONS = "permissions"
     QUOTA = "quota"
     HEADERS = "headers"
+    RAW = "raw"
 
 
 @runtime_checkable
@@ -188,6 +190,29 @@ class CanSendHeaders(Protocol):
         ...
 
 
+@runtime_checkable
+class CanAuthorise(Protocol):
+    """Speaks HTTP with its store, and authorises requests that somebody else makes in the store's own API."""
+
+    def origins(self) -> Sequence[Origin]:
+        """Where the account's requests go, and nowhere else; the first is the one of relative URIs."""
+        ...
+
+    async def authorise(self, request: Request, *, refused: str | None = None) -> Authorised:
+        """The request with the account's authorisation in place of whatever it came with.
+
+        Args:
+            request: its origin is one of `origins`.
+            refused: the WWW-Authenticate of a 401 to the same request before; None the first time.
+
+        Raises:
+            NotPermitted: the origin or path is not the account's.
+            Unsupported: a request that can't be authorised, such as a body whose digest has to be known.
+            BadCredential: there is nothing better than what was `refused`.
+        """
+        ...
+
+
 PROTOCOLS: dict[Capability, type] = {
     Capability.MKDIR: CanMakeFolders,
     Capability.MOVE: CanMove,
@@ -202,6 +227,7 @@ PROTOCOLS: dict[Capability, type] = {
     Capability.PERMISSIONS: CanSetPermissions,
     Capability.QUOTA: CanTellQuota,
     Capability.HEADERS: CanSendHeaders,
+    Capability.RAW: CanAuthorise,
 }
 
 

@@ -1,5 +1,7 @@
 """Raw ids of path-based stores: the path under the account's root, `/` between parts, none in front."""
 
+import secrets
+
 from connectors.interface.errors import InvalidName, NotFound
 
 type Parts = list[str]
@@ -25,6 +27,11 @@ def check_name(name: str) -> None:
     """Raises InvalidName for a name that no file may have."""
     if name in ("", ".", "..") or "/" in name or "\0" in name or name.startswith(TEMPORARY):
         raise InvalidName("the store can't hold this name")
+
+
+def temporary_name() -> str:
+    """A name that nobody has: what is under it is not whole yet."""
+    return TEMPORARY + secrets.token_hex(16)
 
 
 def parent_of(parts: Parts) -> str | None:

@@ -6,7 +6,6 @@ and use); walking by descriptors with O_NOFOLLOW has nothing to lose.
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -133,63 +132,38 @@ class Tree:
         """Renames; without `replace` nothing is overwritten. Raises OSError."""
         with self.folder(parts[:-1]) as source, self.folder(to) as target:
             facts = os.stat(parts[-1], dir_fd=source, follow_symlinks=False)
-            if not replace and not stat.S_ISDIR(facts.st_mode):
-                # a link refuses a taken name atomically, a rename would replace it
-                os.link(parts[-1], name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-                os.unlink(parts[-1], dir_fd=source)
-                return
-            if not replace and _exists(name, target):
-                raise FileExistsError(errno.EEXIST, "taken")
-            os.rename(parts[-1], name, src_dir_fd=source, dst_dir_fd=target)
+            folder = stat.S_ISDIR(facts.st_mode)
+            give_name(source, parts[-1], target, name, folder=folder, replace=replace)
+
+    def chmod(self, parts: list[str], mode: int) -> None:
+        """Gives a file or folder these permission bits, links refused as in `stat`. Raises OSError."""
+        self.stat(parts)
+        with self.folder(parts[:-1]) as parent:
+            name = parts[-1] if parts else "."
+            # Linux has no chmod that refuses links; the descriptor's own path can't be swapped for one
+            entry = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            try:
+                if stat.S_ISLNK(os.fstat(entry).st_mode):
+                    raise FileNotFoundError(errno.ENOENT, "a link")
+                Path(f"/proc/self/fd/{entry}").chmod(mode)
+            finally:
+                os.close(entry)
+
+    def room(self) -> os.statvfs_result:
+        """What the file system of the root says of its room. Raises OSError."""
+        return os.statvfs(self._root)
 
 
-class NewFile:
-    """A file that has its name only once it is whole. Blocking; one caller at a time."""
-
-    def __init__(self, tree: Tree, parts: list[str], name: str) -> None:
-        self._name = name
-        self._temporary = TEMPORARY + secrets.token_hex(16)
-        with tree.folder(parts) as parent:
-            self._parent = os.dup(parent)
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file = os.open(self._temporary, flags, 0o666, dir_fd=self._parent)
-        except OSError:
-            os.close(self._parent)
-            raise
-
-    def write(self, data: bytes) -> None:
-        """Appends. Raises OSError."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-
-    def current(self) -> os.stat_result | None:
-        """What has the name now."""
-        try:
-            return os.stat(self._name, dir_fd=self._parent, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-
-    def commit(self, *, replace: bool) -> os.stat_result:
-        """Gives the file its name. Raises FileExistsError when it is taken and may not be replaced."""
-        if replace:
-            os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
-        else:
-            os.link(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
-            os.unlink(self._temporary, dir_fd=self._parent)
-        return os.fstat(self._file)
-
-    def close(self, *, discard: bool) -> None:
-        """Ends it; `discard` removes the temporary name."""
-        try:
-            if discard:
-                os.unlink(self._temporary, dir_fd=self._parent)
-        except FileNotFoundError:
-            pass
-        finally:
-            os.close(self._file)
-            os.close(self._parent)
+def give_name(source: int, old: str, target: int, name: str, *, folder: bool, replace: bool) -> None:
+    """Renames between two open folders; without `replace` FileExistsError when the name is taken."""
+    if not replace and not folder:
+        # a link refuses a taken name atomically, a rename would replace it
+        os.link(old, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+        os.unlink(old, dir_fd=source)
+        return
+    if not replace and _exists(name, target):
+        raise FileExistsError(errno.EEXIST, "taken")
+    os.rename(old, name, src_dir_fd=source, dst_dir_fd=target)
 
 
 def _exists(name: str, folder: int) -> bool:

@@ -1,37 +1,46 @@
 """The local connector: a folder of the gateway's machine, or whatever is mounted there."""
 
-import asyncio
 import bisect
 import mimetypes
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import ClassVar, Self
 
 from connectors.interface import (
     CHUNK,
+    AlreadyExists,
     BadSpan,
     Capability,
     Connector,
     Content,
     Context,
     Entry,
+    InvalidName,
     Kind,
     NotAFolder,
     NotFound,
     Page,
+    Part,
+    Permission,
     PreconditionFailed,
+    Quota,
     Settings,
     Span,
-    TimedOut,
+    Upload,
 )
 from connectors.interface.paths import check_name, parent_of, split
-from connectors.local.confined import NewFile, Tree, disk_errors
+from connectors.interface.staged import Staged, exactly
+from connectors.local.confined import Tree
+from connectors.local.copying import copying
+from connectors.local.newfile import NewFile
+from connectors.local.owners import modes
 from connectors.local.settings import LocalSettings
+from connectors.local.threads import Threads
 
-_THREADS = 8
+type Grants = list[Permission]
 
 
 class LocalConnector(Connector):
@@ -43,12 +52,20 @@ class LocalConnector(Connector):
     name: ClassVar[str] = "local"
     friendly_name: ClassVar[str] = "Local folder"
     settings: ClassVar[type[Settings]] = LocalSettings
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.MKDIR, Capability.MOVE})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {
+            Capability.MKDIR,
+            Capability.MOVE,
+            Capability.COPY,
+            Capability.PARTS,
+            Capability.PERMISSIONS,
+            Capability.QUOTA,
+        }
+    )
 
     def __init__(self, settings: LocalSettings, idle_timeout: float) -> None:
         self._tree = Tree(settings.root)
-        self._idle_timeout = idle_timeout
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="local")
+        self._threads = Threads(idle_timeout)
 
     @classmethod
     async def open(cls, settings: Settings, context: Context) -> Self:
@@ -58,19 +75,19 @@ class LocalConnector(Connector):
 
     async def aclose(self) -> None:
         """Lets the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def stat(self, raw_id: str) -> Entry:
         """The entry; NotFound for links, devices and anything outside."""
         parts = split(raw_id)
-        return _entry(parts, await self._run(lambda: self._tree.stat(parts)))
+        return _entry(parts, await self._threads.run(lambda: self._tree.stat(parts)))
 
     async def list(self, folder: str, cursor: str | None, limit: int) -> Page:
         """Entries by name; the cursor is the last name of the page before."""
         parts = split(folder)
-        if not stat.S_ISDIR((await self._run(lambda: self._tree.stat(parts))).st_mode):
+        if not stat.S_ISDIR((await self._threads.run(lambda: self._tree.stat(parts))).st_mode):
             raise NotAFolder("this is a file, not a folder")
-        found = await self._run(lambda: sorted(self._tree.entries(parts), key=_name))
+        found = await self._threads.run(lambda: sorted(self._tree.entries(parts), key=_name))
         first = 0 if cursor is None else bisect.bisect_right(found, cursor, key=_name)
         entries = [_entry([*parts, name], facts) for name, facts in found[first : first + limit]]
         more = first + limit < len(found)
@@ -81,7 +98,7 @@ class LocalConnector(Connector):
         parts = split(raw_id)
         if not parts:
             raise NotAFolder("this is a folder, not a file")
-        file = await self._run(lambda: self._tree.open(parts))
+        file = await self._threads.run(lambda: self._tree.open(parts))
         try:
             facts = os.fstat(file)
             entry = _entry(parts, facts)
@@ -94,7 +111,7 @@ class LocalConnector(Connector):
         except BaseException:
             os.close(file)
             raise
-        return Content(entry, _Reading(self, file, entry, first, end).chunks())
+        return Content(entry, _Reading(self._threads, file, entry, first, end).chunks())
 
     async def write(
         self,
@@ -109,12 +126,12 @@ class LocalConnector(Connector):
         """Written beside under a hidden name, then given its own in one step."""
         parts = split(parent)
         check_name(name)
-        new = await self._run(lambda: NewFile(self._tree, parts, name))
+        new = await self._threads.run(lambda: NewFile.create(self._tree, parts))
         kept = False
         try:
             async for chunk in chunks:
-                await self._run(lambda chunk=chunk: new.write(chunk))  # type: ignore[misc]  # bound now on purpose
-            facts = await self._run(lambda: _commit(new, replace, etag))
+                await self._threads.run(lambda chunk=chunk: new.write(chunk))  # type: ignore[misc]  # bound now on purpose
+            facts = await self._threads.run(lambda: _commit(new, name, replace, etag))
             kept = True
         finally:
             new.close(discard=not kept)
@@ -123,13 +140,13 @@ class LocalConnector(Connector):
     async def delete(self, raw_id: str, *, recursive: bool = False) -> None:
         """Removes the entry."""
         parts = split(raw_id)
-        await self._run(lambda: self._tree.remove(parts, recursive=recursive))
+        await self._threads.run(lambda: self._tree.remove(parts, recursive=recursive))
 
     async def mkdir(self, parent: str, name: str) -> Entry:
         """The new folder."""
         parts = split(parent)
         check_name(name)
-        await self._run(lambda: self._tree.mkdir(parts, name))
+        await self._threads.run(lambda: self._tree.mkdir(parts, name))
         return await self.stat("/".join([*parts, name]))
 
     async def move(self, raw_id: str, parent: str, name: str, *, replace: bool = False) -> Entry:
@@ -138,25 +155,84 @@ class LocalConnector(Connector):
         if not parts:
             raise NotFound("the root can't be moved")
         check_name(name)
-        await self._run(lambda: self._tree.move(parts, to, name, replace=replace))
+        await self._threads.run(lambda: self._tree.move(parts, to, name, replace=replace))
         return await self.stat("/".join([*to, name]))
 
-    async def _run[T](self, act: Callable[[], T]) -> T:
-        """`act` in one of our threads; TimedOut leaves a stuck thread to itself."""
-        loop = asyncio.get_running_loop()
-        with disk_errors():
-            try:
-                async with asyncio.timeout(self._idle_timeout):
-                    return await loop.run_in_executor(self._pool, act)
-            except TimeoutError:
-                raise TimedOut("the folder did not answer in time") from None
+    async def copy(self, raw_id: str, parent: str, name: str) -> Entry:
+        """The copy, made by the kernel; links inside a folder are left out."""
+        parts, to = split(raw_id), split(parent)
+        if not parts:
+            raise NotFound("the root can't be copied")
+        check_name(name)
+        if to[: len(parts)] == parts:
+            raise InvalidName("a folder can't be put into itself")
+        await self._threads.exhaust(copying(self._tree, parts, to, name))
+        return await self.stat("/".join([*to, name]))
+
+    # uploads in parts
+
+    async def begin_upload(self, parent: str, name: str, *, size: int | None, replace: bool) -> Upload:
+        """A hidden file in the folder, which takes each part at its place."""
+        staged = Staged.begin(parent, name, replace=replace)
+        await self._threads.run(lambda: _begin(self._tree, staged))
+        return staged.upload()
+
+    async def write_part(self, state: str, number: int, chunks: AsyncIterator[bytes], *, size: int) -> str:
+        """The tag is the part's number of bytes."""
+        staged = Staged.of(state)
+        at = staged.offset(number, size)
+        new = await self._threads.run(lambda: _reopened(self._tree, staged))
+        try:
+            async for chunk in exactly(chunks, size):
+                await self._threads.run(lambda chunk=chunk, at=at: new.write_at(chunk, at))  # type: ignore[misc]  # bound now on purpose
+                at += len(chunk)
+        finally:
+            new.close(discard=False)
+        return str(size)
+
+    async def complete_upload(self, state: str, parts: Sequence[Part]) -> Entry:
+        """Gives the hidden file its name, as at the end of a write."""
+        staged = Staged.of(state)
+        size = staged.length(parts)
+        facts = await self._threads.run(lambda: _complete(self._tree, staged, size))
+        return _entry([*split(staged.parent), staged.name], facts)
+
+    async def abandon_upload(self, state: str) -> None:
+        """Removes the hidden file."""
+        staged = Staged.of(state)
+        with suppress(NotFound):
+            await self._threads.run(lambda: _reopened(self._tree, staged).close(discard=True))
+
+    # who may, and how much
+
+    async def permissions(self, raw_id: str) -> Grants:
+        """The mode bits as grants (`connectors.interface.modes`)."""
+        parts = split(raw_id)
+        return modes(await self._threads.run(lambda: self._tree.stat(parts))).grants()
+
+    async def set_permissions(self, raw_id: str, grants: Sequence[Permission], *, replace: bool) -> Grants:
+        """Changes the mode bits; Unsupported for whom they don't know."""
+        parts = split(raw_id)
+        before = modes(await self._threads.run(lambda: self._tree.stat(parts)))
+        mode = before.changed(grants, replace=replace)
+        await self._threads.run(lambda: self._tree.chmod(parts, mode))
+        return await self.permissions(raw_id)
+
+    async def quota(self) -> Quota:
+        """The room of the file system that the folder is on."""
+        room = await self._threads.run(self._tree.room)
+        return Quota(
+            total=room.f_blocks * room.f_frsize,
+            used=(room.f_blocks - room.f_bfree) * room.f_frsize,
+            free=room.f_bavail * room.f_frsize,
+        )
 
 
 class _Reading:
     """The bytes of an open file, one piece read ahead. Closes the file at the end."""
 
-    def __init__(self, connector: LocalConnector, file: int, entry: Entry, first: int, end: int) -> None:
-        self._connector = connector
+    def __init__(self, threads: Threads, file: int, entry: Entry, first: int, end: int) -> None:
+        self._threads = threads
         self._file = file
         self._entry = entry
         self._first = first
@@ -166,7 +242,7 @@ class _Reading:
         try:
             at = self._first
             while at < self._end:
-                piece = await self._connector._run(lambda at=at: self._piece(at))  # type: ignore[misc]  # noqa: SLF001  our own module
+                piece = await self._threads.run(lambda at=at: self._piece(at))  # type: ignore[misc]  # bound now on purpose
                 at += len(piece)
                 yield piece
         finally:
@@ -179,13 +255,36 @@ class _Reading:
         return piece
 
 
-def _commit(new: NewFile, replace: bool, etag: str | None) -> os.stat_result:
-    there = new.current()
-    if there is not None and stat.S_ISDIR(there.st_mode):
-        raise FileExistsError(17, "a folder has the name")
-    if etag is not None and (there is None or _etag(there) != etag):
-        raise PreconditionFailed("the file is another version now")
-    return new.commit(replace=replace)
+def _commit(new: NewFile, name: str, replace: bool, etag: str | None) -> os.stat_result:
+    if etag is not None:
+        there = new.current(name)
+        if there is None or _etag(there) != etag:
+            raise PreconditionFailed("the file is another version now")
+    return new.commit(name, replace=replace)
+
+
+def _begin(tree: Tree, staged: Staged) -> None:
+    new = NewFile.create(tree, split(staged.parent), staged.temporary)
+    there = new.current(staged.name)
+    taken = there is not None and (not staged.replace or stat.S_ISDIR(there.st_mode))
+    new.close(discard=taken)
+    if taken:
+        raise AlreadyExists("the name is taken")
+
+
+def _reopened(tree: Tree, staged: Staged) -> NewFile:
+    return NewFile.reopen(tree, split(staged.parent), staged.temporary)
+
+
+def _complete(tree: Tree, staged: Staged, size: int) -> os.stat_result:
+    new = _reopened(tree, staged)
+    try:
+        if new.size() < size:
+            raise PreconditionFailed("a part of the upload was never written")
+        new.cut(size)
+        return new.commit(staged.name, replace=staged.replace)
+    finally:
+        new.close(discard=False)
 
 
 def _name(found: tuple[str, os.stat_result]) -> str:

@@ -1,13 +1,9 @@
 """The SFTP connector: one SSH connection an account, requests pipelined."""
 
-import asyncio
 import bisect
 import mimetypes
-import posixpath
-import secrets
 import stat
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import ClassVar, Self
@@ -16,34 +12,39 @@ import asyncssh
 
 from connectors.interface import (
     AlreadyExists,
+    BadAnswer,
     BadSpan,
     Capability,
     Connector,
     Content,
     Context,
     Entry,
+    InvalidName,
     Kind,
     NotAFolder,
     NotEmpty,
     NotFound,
     OutOfSpace,
     Page,
+    Part,
+    Permission,
     PreconditionFailed,
+    Quota,
     Settings,
     Span,
     StoreError,
-    Unavailable,
-    UntrustedHost,
+    Unsupported,
+    Upload,
 )
-from connectors.interface.paths import TEMPORARY, Parts, check_name, parent_of, split
-from connectors.sftp.errors import sftp_errors
+from connectors.interface.modes import Modes
+from connectors.interface.paths import TEMPORARY, Parts, check_name, parent_of, split, temporary_name
+from connectors.interface.staged import Staged, exactly
+from connectors.sftp.content import pieces, write_all
+from connectors.sftp.session import Session
 from connectors.sftp.settings import SftpSettings
+from connectors.sftp.tree import children, copy, name_of, remove_tree
 
-type Keys = list[asyncssh.SSHKey]
-
-_IN_FLIGHT = 16
-# 1.7 times as fast as asyncssh's own first choice (CONNECTORS.md 5)
-_CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"]
+type Grants = list[Permission]
 
 
 class SftpConnector(Connector):
@@ -52,16 +53,20 @@ class SftpConnector(Connector):
     name: ClassVar[str] = "sftp"
     friendly_name: ClassVar[str] = "SFTP"
     settings: ClassVar[type[Settings]] = SftpSettings
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.MKDIR, Capability.MOVE})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {
+            Capability.MKDIR,
+            Capability.MOVE,
+            Capability.COPY,
+            Capability.PARTS,
+            Capability.PERMISSIONS,
+            Capability.QUOTA,
+        }
+    )
 
     def __init__(self, settings: SftpSettings, context: Context) -> None:
-        self._settings = settings
-        self._context = context
-        self._host_key = settings.host_key
-        self._connection: asyncssh.SSHClientConnection | None = None
-        self._sftp: asyncssh.SFTPClient | None = None
+        self._session = Session(settings, context)
         self._root = settings.root.rstrip("/")
-        self._connecting = asyncio.Lock()
 
     @classmethod
     async def open(cls, settings: Settings, context: Context) -> Self:
@@ -71,28 +76,26 @@ class SftpConnector(Connector):
 
     async def aclose(self) -> None:
         """Closes the connection."""
-        if self._connection is not None:
-            self._connection.abort()
-            self._connection = self._sftp = None
+        self._session.close()
 
     # verbs
 
     async def stat(self, raw_id: str) -> Entry:
         """The entry; links are not followed and read as not there."""
         parts = split(raw_id)
-        sftp = await self._client()
-        return _entry(parts, await self._wait(sftp.lstat(self._path(parts))))
+        sftp = await self._session.client()
+        return _entry(parts, await self._session.wait(sftp.lstat(self._path(parts))))
 
     async def list(self, folder: str, cursor: str | None, limit: int) -> Page:
         """Entries by name; the cursor is the last name of the page before."""
         parts = split(folder)
         if (await self.stat(folder)).kind is Kind.FILE:
             raise NotAFolder("this is a file, not a folder")
-        sftp = await self._client()
-        found = [e for e in await self._wait(sftp.readdir(self._path(parts))) if _shown(e)]
-        found.sort(key=_name)
-        first = 0 if cursor is None else bisect.bisect_right(found, cursor, key=_name)
-        entries = [_entry([*parts, _name(e)], e.attrs) for e in found[first : first + limit]]
+        sftp = await self._session.client()
+        found = [e for e in await children(self._session, sftp, self._path(parts)) if _shown(e)]
+        found.sort(key=name_of)
+        first = 0 if cursor is None else bisect.bisect_right(found, cursor, key=name_of)
+        entries = [_entry([*parts, name_of(e)], e.attrs) for e in found[first : first + limit]]
         return Page(entries, entries[-1].name if first + limit < len(found) else None)
 
     async def read(self, raw_id: str, span: Span | None = None, *, etag: str | None = None) -> Content:
@@ -101,21 +104,26 @@ class SftpConnector(Connector):
         entry = await self.stat(raw_id)
         if entry.kind is Kind.FOLDER:
             raise NotAFolder("this is a folder, not a file")
-        sftp = await self._client()
-        file = await self._wait(sftp.open(self._path(parts), "rb", block_size=0))
+        sftp = await self._session.client()
+        file = await self._session.wait(sftp.open(self._path(parts), "rb", block_size=0))
         try:
-            entry = _entry(parts, await self._wait(file.stat()))
+            entry = _entry(parts, await self._session.wait(file.stat()))
             if etag is not None and etag != entry.etag:
                 raise PreconditionFailed("the file is another version now")
             size = entry.size or 0
             if span is not None and span.first >= size:
                 raise BadSpan("the span starts at or after the file's end")
         except BaseException:
-            await self._quietly(file.close())
+            await self._session.quietly(file.close())
             raise
         first = 0 if span is None else span.first
         end = size if span is None or span.last is None else min(span.last + 1, size)
-        return Content(entry, self._pieces(sftp, file, entry, parts, first, end))
+
+        async def same() -> None:
+            if _entry(parts, await self._session.wait(file.stat())).etag != entry.etag:
+                raise PreconditionFailed("the file changed while it was read")
+
+        return Content(entry, pieces(self._session, sftp, file, first, end, same))
 
     async def write(
         self,
@@ -130,21 +138,19 @@ class SftpConnector(Connector):
         """Written beside under a hidden name, then renamed."""
         parts = split(parent)
         check_name(name)
-        sftp = await self._client()
-        temporary = self._path([*parts, TEMPORARY + secrets.token_hex(16)])
-        file = await self._wait(sftp.open(temporary, "xb", block_size=0))
+        sftp = await self._session.client()
+        temporary = self._path([*parts, temporary_name()])
+        file = await self._session.wait(sftp.open(temporary, "xb", block_size=0))
         try:
             try:
-                await self._write_all(sftp, file, chunks)
+                await write_all(self._session, sftp, file, chunks)
             finally:
-                await self._quietly(file.close())
-            await self._check_target([*parts, name], replace=replace, etag=etag)
-            target = self._path([*parts, name])
-            rename = sftp.posix_rename if replace else sftp.rename
-            await self._named(rename(temporary, target), [*parts, name])
+                await self._session.quietly(file.close())
+            await self._give_name(sftp, temporary, [*parts, name], replace=replace, etag=etag)
         except BaseException as error:
-            await self._quietly(sftp.remove(temporary))
-            if isinstance(error, StoreError) and await self._full(sftp, parts):
+            full = await self._full(error, sftp, parts)  # before there is room again
+            await self._session.quietly(self._removed(temporary))
+            if full:
                 raise OutOfSpace("no room is left on the store") from error
             raise
         return await self.stat("/".join([*parts, name]))
@@ -153,22 +159,22 @@ class SftpConnector(Connector):
         """Removes the entry; links inside a folder are removed, not followed."""
         parts = split(raw_id)
         entry = await self.stat(raw_id)
-        sftp = await self._client()
+        sftp = await self._session.client()
         path = self._path(parts)
         if entry.kind is Kind.FILE:
-            await self._wait(sftp.remove(path))
+            await self._session.wait(sftp.remove(path))
         elif recursive:
-            await self._remove_tree(sftp, path)
+            await remove_tree(self._session, sftp, path)
         else:
-            if any(_is_entry(e) for e in await self._wait(sftp.readdir(path))):
+            if await children(self._session, sftp, path):
                 raise NotEmpty("the folder is not empty")
-            await self._wait(sftp.rmdir(path))
+            await self._session.wait(sftp.rmdir(path))
 
     async def mkdir(self, parent: str, name: str) -> Entry:
         """The new folder."""
         parts = split(parent)
         check_name(name)
-        sftp = await self._client()
+        sftp = await self._session.client()
         await self._named(sftp.mkdir(self._path([*parts, name])), [*parts, name])
         return await self.stat("/".join([*parts, name]))
 
@@ -177,92 +183,122 @@ class SftpConnector(Connector):
         parts, to = split(raw_id), [*split(parent), name]
         check_name(name)
         await self.stat(raw_id)
-        sftp = await self._client()
+        sftp = await self._session.client()
         rename = sftp.posix_rename if replace else sftp.rename
         await self._named(rename(self._path(parts), self._path(to)), to)
         return await self.stat("/".join(to))
 
-    # content
-
-    async def _pieces(
-        self,
-        sftp: asyncssh.SFTPClient,
-        file: asyncssh.SFTPClientFile,
-        entry: Entry,
-        parts: Parts,
-        first: int,
-        end: int,
-    ) -> AsyncIterator[bytes]:
-        """Up to 16 reads under way, handed on in order."""
-        step = sftp.limits.max_read_len or 32768
-        running: deque[asyncio.Task[bytes]] = deque()
-        loop = asyncio.get_running_loop()
-        asked = at = first
+    async def copy(self, raw_id: str, parent: str, name: str) -> Entry:
+        """The copy, made by the server. Unsupported where it lacks copy-data (OpenSSH has it since 9.0)."""
+        parts, to = split(raw_id), split(parent)
+        check_name(name)
+        if not parts:
+            raise NotFound("the root can't be copied")
+        if to[: len(parts)] == parts:
+            raise InvalidName("a folder can't be put into itself")
+        sftp = await self._session.client()
+        if not sftp.supports_remote_copy:
+            raise Unsupported("the store's SFTP server can't copy")
+        await self.stat(raw_id)
+        await self._check_target([*to, name], replace=False, etag=None)
+        temporary = self._path([*to, temporary_name()])
         try:
-            while at < end:
-                while asked < end and len(running) < _IN_FLIGHT:
-                    size = min(step, end - asked)
-                    running.append(loop.create_task(self._exactly(file, asked, size)))
-                    asked += size
-                piece = await running.popleft()
-                at += len(piece)
-                if at == end:
-                    await self._same(file, entry, parts)
-                yield piece
-        finally:
-            for task in running:
-                task.cancel()
-            for task in running:
-                with suppress(asyncio.CancelledError, StoreError):
-                    await task
-            await self._quietly(file.close())
+            await copy(self._session, sftp, self._path(parts), temporary)
+            await self._named(sftp.rename(temporary, self._path([*to, name])), [*to, name])
+        except BaseException as error:
+            full = await self._full(error, sftp, to)  # before there is room again
+            await self._session.quietly(self._removed(temporary))
+            if full:
+                raise OutOfSpace("no room is left on the store") from error
+            raise
+        return await self.stat("/".join([*to, name]))
 
-    async def _exactly(self, file: asyncssh.SFTPClientFile, offset: int, size: int) -> bytes:
-        """`size` bytes at `offset`; a server may answer a read with fewer."""
-        pieces: list[bytes] = []
-        while size:
-            piece = await self._wait(file.read(size, offset))
-            if not piece:
-                raise PreconditionFailed("the file changed while it was read")
-            assert isinstance(piece, bytes)  # noqa: S101  opened as binary
-            pieces.append(piece)
-            offset += len(piece)
-            size -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    # uploads in parts
 
-    async def _same(self, file: asyncssh.SFTPClientFile, entry: Entry, parts: Parts) -> None:
-        if _entry(parts, await self._wait(file.stat())).etag != entry.etag:
-            raise PreconditionFailed("the file changed while it was read")
+    async def begin_upload(self, parent: str, name: str, *, size: int | None, replace: bool) -> Upload:
+        """A hidden file in the folder, which takes each part at its place."""
+        staged = Staged.begin(parent, name, replace=replace)
+        sftp = await self._session.client()
+        await self._check_target([*split(parent), name], replace=replace, etag=None)
+        file = await self._session.wait(sftp.open(self._hidden(staged), "xb", block_size=0))
+        await self._session.wait(file.close())
+        return staged.upload()
 
-    async def _write_all(
-        self, sftp: asyncssh.SFTPClient, file: asyncssh.SFTPClientFile, chunks: AsyncIterator[bytes]
-    ) -> None:
-        """Up to 16 writes under way."""
-        step = sftp.limits.max_write_len or 32768
-        running: deque[asyncio.Task[None]] = deque()
-        loop = asyncio.get_running_loop()
-        at = 0
+    async def write_part(self, state: str, number: int, chunks: AsyncIterator[bytes], *, size: int) -> str:
+        """The tag is the part's number of bytes."""
+        staged = Staged.of(state)
+        at = staged.offset(number, size)
+        sftp = await self._session.client()
+        file = await self._session.wait(sftp.open(self._hidden(staged), "r+b", block_size=0))
         try:
-            async for chunk in chunks:
-                for start in range(0, len(chunk), step):
-                    piece = chunk[start : start + step]
-                    running.append(loop.create_task(self._put(file, piece, at)))
-                    at += len(piece)
-                    if len(running) >= _IN_FLIGHT:
-                        await running.popleft()
-            while running:
-                await running.popleft()
-        finally:
-            for task in running:
-                task.cancel()
-            for task in running:
-                with suppress(asyncio.CancelledError, StoreError):
-                    await task
+            try:
+                await write_all(self._session, sftp, file, exactly(chunks, size), at)
+            finally:
+                await self._session.quietly(file.close())
+        except StoreError as error:
+            if await self._full(error, sftp, split(staged.parent)):
+                raise OutOfSpace("no room is left on the store") from error
+            raise
+        return str(size)
 
-    async def _put(self, file: asyncssh.SFTPClientFile, piece: bytes, at: int) -> None:
-        await self._wait(file.write(piece, at))
+    async def complete_upload(self, state: str, parts: Sequence[Part]) -> Entry:
+        """Gives the hidden file its name, as at the end of a write."""
+        staged = Staged.of(state)
+        size = staged.length(parts)
+        sftp = await self._session.client()
+        hidden, target = self._hidden(staged), [*split(staged.parent), staged.name]
+        if ((await self._session.wait(sftp.lstat(hidden))).size or 0) < size:
+            raise PreconditionFailed("a part of the upload was never written")
+        await self._session.wait(sftp.truncate(hidden, size))
+        await self._give_name(sftp, hidden, target, replace=staged.replace, etag=None)
+        return await self.stat("/".join(target))
+
+    async def abandon_upload(self, state: str) -> None:
+        """Removes the hidden file."""
+        sftp = await self._session.client()
+        with suppress(NotFound):
+            await self._session.wait(sftp.remove(self._hidden(Staged.of(state))))
+
+    # who may, and how much
+
+    async def permissions(self, raw_id: str) -> Grants:
+        """The mode bits as grants (`connectors.interface.modes`); owner and group by number."""
+        return (await self._modes(split(raw_id))).grants()
+
+    async def set_permissions(self, raw_id: str, grants: Sequence[Permission], *, replace: bool) -> Grants:
+        """Changes the mode bits; Unsupported for whom they don't know."""
+        parts = split(raw_id)
+        mode = (await self._modes(parts)).changed(grants, replace=replace)
+        sftp = await self._session.client()
+        await self._session.wait(sftp.chmod(self._path(parts), mode))
+        return await self.permissions(raw_id)
+
+    async def quota(self) -> Quota:
+        """The room of the root's file system, where the server says (statvfs@openssh.com)."""
+        sftp = await self._session.client()
+        room = await self._session.wait(sftp.statvfs(self._path([])))
+        return Quota(
+            total=room.blocks * room.frsize,
+            used=(room.blocks - room.bfree) * room.frsize,
+            free=room.bavail * room.frsize,
+        )
+
+    async def _modes(self, parts: Parts) -> Modes:
+        sftp = await self._session.client()
+        facts = await self._session.wait(sftp.lstat(self._path(parts)))
+        _entry(parts, facts)  # NotFound for a link
+        if facts.permissions is None or facts.uid is None or facts.gid is None:
+            raise Unsupported("the store does not say who may use its files")
+        return Modes(facts.permissions, (str(facts.uid),), (str(facts.gid),))
 
     # names
+
+    async def _give_name(
+        self, sftp: asyncssh.SFTPClient, hidden: str, target: Parts, *, replace: bool, etag: str | None
+    ) -> None:
+        await self._check_target(target, replace=replace, etag=etag)
+        rename = sftp.posix_rename if replace else sftp.rename
+        await self._named(rename(hidden, self._path(target)), target)
 
     async def _check_target(self, parts: Parts, *, replace: bool, etag: str | None) -> None:
         try:
@@ -277,7 +313,7 @@ class SftpConnector(Connector):
     async def _named(self, act: Awaitable[object], parts: Parts) -> None:
         """SFTP version 3 answers a taken name with nothing but "failure": look what is there."""
         try:
-            await self._wait(act)
+            await self._session.wait(act)
         except NotFound:
             raise
         except StoreError as error:
@@ -287,24 +323,26 @@ class SftpConnector(Connector):
                 raise error from None
             raise AlreadyExists("the name is taken") from error
 
-    async def _remove_tree(self, sftp: asyncssh.SFTPClient, path: str) -> None:
-        for entry in await self._wait(sftp.readdir(path)):
-            if not _is_entry(entry):
-                continue
-            below = posixpath.join(path, _name(entry))
-            if stat.S_ISDIR(entry.attrs.permissions or 0):
-                await self._remove_tree(sftp, below)
-            else:
-                await self._wait(sftp.remove(below))
-        await self._wait(sftp.rmdir(path))
+    async def _removed(self, path: str) -> None:
+        """Removes a hidden file or folder, over a new connection where the old one broke."""
+        sftp = await self._session.client()
+        facts = await self._session.wait(sftp.lstat(path))
+        if stat.S_ISDIR(facts.permissions or 0):
+            await remove_tree(self._session, sftp, path)
+        else:
+            await self._session.wait(sftp.remove(path))
 
-    async def _full(self, sftp: asyncssh.SFTPClient, parts: Parts) -> bool:
-        """Whether the disk is full: SFTP version 3 says no more than "failure" then."""
-        try:
-            facts = await self._wait(sftp.statvfs(self._path(parts)))
-        except StoreError:
+    async def _full(self, error: BaseException, sftp: asyncssh.SFTPClient, parts: Parts) -> bool:
+        """Whether it came of a full disk: SFTP version 3 says no more than "failure" then."""
+        if not isinstance(error, BadAnswer):
             return False
-        return facts.bavail == 0
+        with suppress(StoreError):
+            facts = await self._session.wait(sftp.statvfs(self._path(parts)))
+            return facts.bavail * facts.frsize < (sftp.limits.max_write_len or 32768)
+        return False
+
+    def _hidden(self, staged: Staged) -> str:
+        return self._path([*split(staged.parent), staged.temporary])
 
     def _path(self, parts: Parts) -> str:
         below = "/".join(parts)
@@ -312,98 +350,11 @@ class SftpConnector(Connector):
             return below or "."
         return f"{self._root}/{below}" if below else self._root
 
-    # connection
-
-    async def _client(self) -> asyncssh.SFTPClient:
-        """The open SFTP session, connected anew when it was lost."""
-        async with self._connecting:
-            lost = self._connection is None or self._connection.is_closed()
-            if self._sftp is None or lost:
-                await self._connect()
-            assert self._sftp is not None  # noqa: S101  just connected
-            return self._sftp
-
-    async def _connect(self) -> None:
-        s = self._settings
-        with sftp_errors():
-            keys = None
-            if s.private_key is not None:
-                passphrase = s.passphrase.get_secret_value() if s.passphrase else None
-                try:
-                    keys = [asyncssh.import_private_key(s.private_key.get_secret_value(), passphrase)]
-                except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-                    raise UnusableKey from error
-            sock = await self._context.dialer.open_socket(s.host, s.port)
-            try:
-                async with asyncio.timeout(self._context.idle_timeout):
-                    self._connection = await asyncssh.connect(
-                        s.host,
-                        s.port,
-                        sock=sock,
-                        username=s.username,
-                        password=s.password.get_secret_value() if s.password else None,
-                        client_keys=keys,
-                        known_hosts=self._trusted(),
-                        config=None,
-                        agent_path=None,
-                        encryption_algs=_CIPHERS,
-                        keepalive_interval=30,
-                    )
-            except BaseException:
-                sock.close()
-                raise
-            self._sftp = await self._wait(self._connection.start_sftp_client())
-            await self._remember_host_key(self._connection)
-
-    def _trusted(self) -> tuple[Keys, Keys, Keys] | None:
-        if self._host_key is None:
-            return None
-        try:
-            return [asyncssh.import_public_key(self._host_key)], [], []
-        except asyncssh.KeyImportError as error:
-            raise UntrustedHost("host_key is no SSH public key: give 'ssh-ed25519 AAAA...'") from error
-
-    async def _remember_host_key(self, connection: asyncssh.SSHClientConnection) -> None:
-        """Trust on first use: from now on only this key is the store."""
-        key = connection.get_server_host_key()
-        if self._host_key is None and key is not None:
-            self._host_key = key.export_public_key().decode().strip()
-            await self._context.remember({"host_key": self._host_key})
-
-    async def _wait[T](self, act: Awaitable[T]) -> T:
-        with sftp_errors():
-            async with asyncio.timeout(self._context.idle_timeout):
-                return await act
-
-    async def _wait_any(self, act: Awaitable[object]) -> object:
-        return await self._wait(act)
-
-    async def _quietly(self, act: Awaitable[object]) -> None:
-        """Clean-up whose failure changes nothing: the connection may be gone already."""
-        with suppress(StoreError):
-            await asyncio.shield(asyncio.ensure_future(self._wait_any(act)))
-
-
-class UnusableKey(Unavailable):
-    """The account's private key can't be read, or its passphrase is wrong."""
-
-    def __init__(self) -> None:
-        super().__init__("the account's private_key can't be read: check its format and the passphrase")
-
-
-def _name(entry: asyncssh.SFTPName) -> str:
-    name = entry.filename
-    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
-
-
-def _is_entry(entry: asyncssh.SFTPName) -> bool:
-    return _name(entry) not in (".", "..")
-
 
 def _shown(entry: asyncssh.SFTPName) -> bool:
     mode = entry.attrs.permissions or 0
-    ours = _name(entry).startswith(TEMPORARY)
-    return _is_entry(entry) and not ours and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    ours = name_of(entry).startswith(TEMPORARY)
+    return not ours and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _entry(parts: Parts, facts: asyncssh.SFTPAttrs) -> Entry:

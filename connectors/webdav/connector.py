@@ -2,12 +2,9 @@
 
 import asyncio
 import bisect
-import mimetypes
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import ClassVar, Self
-from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from connectors.http1 import Response
@@ -27,21 +24,27 @@ from connectors.interface import (
     NotFound,
     Page,
     PreconditionFailed,
+    Quota,
     Settings,
     Span,
     StoreError,
     Unavailable,
+    Unsupported,
 )
-from connectors.interface.paths import TEMPORARY, Parts, check_name, parent_of, split
-from connectors.webdav.multistatus import PROPERTIES, Resource, parse, plain_etag
-from connectors.webdav.server import Server, refusal
+from connectors.interface.paths import Parts, check_name, split, temporary_name
+from connectors.webdav.entries import entry_of, name_of, path_of, path_of_entry, usable
+from connectors.webdav.multistatus import PROPERTIES, QUOTA, Resource, failure, parse, plain_etag
+from connectors.webdav.properties import ALL, kept, update
+from connectors.webdav.server import Server, refusal, refused
 from connectors.webdav.settings import WebdavSettings
 
 type Resources = list[Resource]
+type Locks = WeakValueDictionary[str, asyncio.Lock]
 
 _LARGEST_LISTING = 64 * 1024 * 1024
 _PARSE_ASIDE = 256 * 1024  # bytes of XML from which parsing goes to a thread
 _REMOVE_WITHIN = 10.0
+_NO_PROPERTIES = "the store keeps no properties of others"
 
 
 class WebdavConnector(Connector):
@@ -51,18 +54,29 @@ class WebdavConnector(Connector):
     friendly_name: ClassVar[str] = "WebDAV"
     settings: ClassVar[type[Settings]] = WebdavSettings
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.MKDIR, Capability.MOVE, Capability.COPY}
+        {
+            Capability.MKDIR,
+            Capability.MOVE,
+            Capability.COPY,
+            Capability.PROPERTIES,
+            Capability.QUOTA,
+            Capability.HEADERS,
+        }
     )
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, locks: Locks | None = None) -> None:
         self._server = server
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: Locks = WeakValueDictionary() if locks is None else locks
 
     @classmethod
     async def open(cls, settings: Settings, context: Context) -> Self:
         """Connects at the first verb."""
         assert isinstance(settings, WebdavSettings)  # noqa: S101  the registry pairs them
         return cls(Server(settings, context))
+
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """The same account; its requests carry these headers, but for those that are ours to say."""
+        return type(self)(self._server.with_headers(headers), self._locks)
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -73,14 +87,14 @@ class WebdavConnector(Connector):
     async def stat(self, raw_id: str) -> Entry:
         """The entry, as PROPFIND describes it."""
         parts = split(raw_id)
-        return _entry(parts, (await self._find(parts, b"0"))[0])
+        return entry_of(parts, (await self._find(parts, b"0"))[0])
 
     async def list(self, folder: str, cursor: str | None, limit: int) -> Page:
         """Entries by name; the cursor is the last name of the page before. WebDAV itself has no pages."""
         parts = split(folder)
         found = await self._children(parts)
-        first = 0 if cursor is None else bisect.bisect_right(found, cursor, key=_name)
-        entries = [_entry([*parts, _name(one)], one) for one in found[first : first + limit]]
+        first = 0 if cursor is None else bisect.bisect_right(found, cursor, key=name_of)
+        entries = [entry_of([*parts, name_of(one)], one) for one in found[first : first + limit]]
         return Page(entries, entries[-1].name if first + limit < len(found) else None)
 
     async def read(self, raw_id: str, span: Span | None = None, *, etag: str | None = None) -> Content:
@@ -97,7 +111,7 @@ class WebdavConnector(Connector):
         if span is not None:
             last = "" if span.last is None else span.last
             asked.append((b"range", f"bytes={span.first}-{last}".encode()))
-        answer = await self._server.request("GET", _target(parts), asked)
+        answer = await self._server.request("GET", path_of(parts), asked)
         if answer.status not in (200, 206):
             raise await refusal(answer)
         now = plain_etag(answer.header(b"etag"))
@@ -123,12 +137,13 @@ class WebdavConnector(Connector):
         check_name(name)
         if (await self.stat(parent)).kind is Kind.FILE:
             raise NotAFolder("this is a file, not a folder")
-        temporary, target = [*parts, TEMPORARY + secrets.token_hex(16)], [*parts, name]
+        temporary, target = [*parts, temporary_name()], [*parts, name]
         try:
-            answer = await self._server.request("PUT", _target(temporary), body=chunks, length=size)
+            answer = await self._server.request("PUT", path_of(temporary), body=chunks, length=size)
             await _done(answer, 200, 201, 204)
             async with self._naming("/".join(target)):
-                await self._check_target(target, replace=replace, etag=etag)
+                if await self._check_target(target, replace=replace, etag=etag):
+                    await self._keep_properties("/".join(target), temporary)
                 await self._transfer("MOVE", temporary, target, replace=replace)
         except BaseException:
             await self._discard(temporary)
@@ -141,15 +156,13 @@ class WebdavConnector(Connector):
         entry = await self.stat(raw_id)
         if entry.kind is Kind.FOLDER and not recursive and await self._children(parts):
             raise NotEmpty("the folder is not empty")
-        await _done(
-            await self._server.request("DELETE", _target(parts, folder=entry.kind is Kind.FOLDER)), 200, 204
-        )
+        await _done(await self._server.request("DELETE", path_of_entry(entry)), 200, 204)
 
     async def mkdir(self, parent: str, name: str) -> Entry:
         """The new folder."""
         parts = split(parent)
         check_name(name)
-        answer = await self._server.request("MKCOL", _target([*parts, name]))
+        answer = await self._server.request("MKCOL", path_of([*parts, name]))
         if answer.status == 405:
             await answer.aclose()
             raise AlreadyExists("the name is taken")
@@ -157,23 +170,79 @@ class WebdavConnector(Connector):
         return await self.stat("/".join([*parts, name]))
 
     async def move(self, raw_id: str, parent: str, name: str, *, replace: bool = False) -> Entry:
-        """The entry at its new place."""
-        return await self._to("MOVE", raw_id, parent, name, replace=replace)
+        """The entry at its new place. A folder is never replaced: the server would drop its content."""
+        parts, to = split(raw_id), [*split(parent), name]
+        entry = await self._original(parts, name)
+        if to == parts and not replace:
+            raise AlreadyExists("the name is taken")
+        if to != parts:
+            if replace:
+                await self._check_target(to, replace=True, etag=None)
+            await self._transfer("MOVE", parts, to, replace=replace, folder=entry.kind is Kind.FOLDER)
+        return await self.stat("/".join(to))
 
     async def copy(self, raw_id: str, parent: str, name: str) -> Entry:
-        """The copy, made by the server."""
-        return await self._to("COPY", raw_id, parent, name, replace=False)
+        """The copy, made by the server beside its place and then moved: half a one never has the name."""
+        parts, to = split(raw_id), split(parent)
+        entry = await self._original(parts, name)
+        if to[: len(parts)] == parts:
+            raise InvalidName("a folder can't be put into itself")
+        folder = entry.kind is Kind.FOLDER
+        temporary, target = [*to, temporary_name()], [*to, name]
+        await self._check_target(target, replace=False, etag=None)
+        try:
+            await self._transfer("COPY", parts, temporary, replace=False, folder=folder)
+            async with self._naming("/".join(target)):
+                await self._check_target(target, replace=False, etag=None)
+                await self._transfer("MOVE", temporary, target, replace=False, folder=folder)
+        except BaseException:
+            await self._discard(temporary, folder=folder)
+            raise
+        return await self.stat("/".join(target))
+
+    async def properties(self, raw_id: str) -> dict[str, str]:
+        """The callers' properties, kept by the server as dead ones."""
+        return kept((await self._find(split(raw_id), b"0", ALL))[0])
+
+    async def set_properties(self, raw_id: str, changes: Mapping[str, str | None]) -> dict[str, str]:
+        """All changes or none (RFC 4918, 9.2). Unsupported where the server keeps no dead properties."""
+        entry = await self.stat(raw_id)
+        if changes:
+            await self._update(path_of_entry(entry), changes)
+        after = await self.properties(raw_id)
+        if any(value is not None and key not in after for key, value in changes.items()):
+            raise Unsupported(_NO_PROPERTIES)  # it said yes all the same, as rclone does
+        return after
+
+    async def quota(self) -> Quota:
+        """The room of the account's folder (RFC 4331). Unsupported where the server does not say."""
+        root = (await self._find([], b"0", QUOTA))[0]
+        if root.available is None and root.used is None:
+            raise Unsupported("the store does not say how much room there is")
+        total = None if root.available is None or root.used is None else root.available + root.used
+        return Quota(total=total, used=root.used, free=root.available)
 
     # requests
 
-    async def _find(self, parts: Parts, depth: bytes) -> Resources:
+    async def _update(self, target: str, changes: Mapping[str, str | None]) -> None:
+        headers = [(b"content-type", b"application/xml")]
+        answer = await self._server.request("PROPPATCH", target, headers, body=update(changes))
+        if answer.status != 207:
+            raise await refusal(answer)
+        status = failure(await answer.read(_LARGEST_LISTING))
+        if status == 403:  # of the property alone (RFC 4918, 9.2.1): the account may write here
+            raise Unsupported(_NO_PROPERTIES)
+        if status is not None:
+            raise refused(status)
+
+    async def _find(self, parts: Parts, depth: bytes, asked: bytes = PROPERTIES) -> Resources:
         """PROPFIND: at least one resource. Raises NotFound."""
         headers = [(b"depth", depth), (b"content-type", b"application/xml")]
-        answer = await self._server.request("PROPFIND", _target(parts), headers, body=PROPERTIES)
+        answer = await self._server.request("PROPFIND", path_of(parts), headers, body=asked)
         if answer.status in (301, 302, 307, 308):  # some servers want a folder's slash
             await answer.aclose()
-            target = _target(parts, folder=True)
-            answer = await self._server.request("PROPFIND", target, headers, body=PROPERTIES)
+            target = path_of(parts, folder=True)
+            answer = await self._server.request("PROPFIND", target, headers, body=asked)
         if answer.status != 207:
             raise await refusal(answer)
         body = await answer.read(_LARGEST_LISTING)
@@ -194,30 +263,24 @@ class WebdavConnector(Connector):
             raise NotAFolder("this is a file, not a folder")
         depth = len(itself.parts)
         below = [one for one in found if len(one.parts) == depth + 1 and one.parts[:depth] == itself.parts]
-        return sorted((one for one in below if _usable(_name(one))), key=_name)
+        return sorted((one for one in below if usable(name_of(one))), key=name_of)
 
-    async def _to(self, method: str, raw_id: str, parent: str, name: str, *, replace: bool) -> Entry:
-        parts, to = split(raw_id), [*split(parent), name]
+    async def _original(self, parts: Parts, name: str) -> Entry:
+        """What is to be moved or copied. Raises NotFound, InvalidName for its new name."""
         check_name(name)
         if not parts:
             raise NotFound("the root can't be moved or copied")
-        entry = await self.stat(raw_id)
-        folder = entry.kind is Kind.FOLDER
-        if to != parts:
-            await self._transfer(method, parts, to, replace=replace, folder=folder)
-        elif method == "COPY" or not replace:
-            raise AlreadyExists("the name is taken")
-        return await self.stat("/".join(to))
+        return await self.stat("/".join(parts))
 
     async def _transfer(
         self, method: str, parts: Parts, to: Parts, *, replace: bool, folder: bool = False
     ) -> None:
         headers = [
             # absolute: Apache takes no bare path (RFC 4918, 10.3 allows both)
-            (b"destination", (self._server.origin + self._server.path(_target(to, folder=folder))).encode()),
+            (b"destination", (self._server.origin + self._server.path(path_of(to, folder=folder))).encode()),
             (b"overwrite", b"T" if replace else b"F"),
         ]
-        answer = await self._server.request(method, _target(parts, folder=folder), headers)
+        answer = await self._server.request(method, path_of(parts, folder=folder), headers)
         if answer.status == 412:
             await answer.aclose()
             raise AlreadyExists("the name is taken")
@@ -227,7 +290,13 @@ class WebdavConnector(Connector):
         """One writer of a name at a time: Apache itself looks whether it is free, then moves."""
         return self._locks.setdefault(raw_id, asyncio.Lock())
 
-    async def _check_target(self, parts: Parts, *, replace: bool, etag: str | None) -> None:
+    async def _keep_properties(self, former: str, temporary: Parts) -> None:
+        """Gives new bytes the properties of the file they replace, which a MOVE onto it would drop."""
+        if there := await self.properties(former):
+            await self._update(path_of(temporary), there)
+
+    async def _check_target(self, parts: Parts, *, replace: bool, etag: str | None) -> bool:
+        """Whether there is a file to be replaced. Raises AlreadyExists, PreconditionFailed."""
         try:
             there = await self.stat("/".join(parts))
         except NotFound:
@@ -236,27 +305,30 @@ class WebdavConnector(Connector):
             raise AlreadyExists("the name is taken")
         if etag is not None and (there is None or there.etag != etag):
             raise PreconditionFailed("the file is another version now")
+        return there is not None
 
-    async def _discard(self, temporary: Parts) -> None:
-        """Removes what an unfinished upload left. Runs on although its caller was cancelled."""
-        await asyncio.shield(asyncio.ensure_future(self._remove(temporary)))
+    async def _discard(self, temporary: Parts, *, folder: bool = False) -> None:
+        """Removes what an unfinished upload or copy left. Runs on although its caller was cancelled."""
+        await asyncio.shield(asyncio.ensure_future(self._remove(path_of(temporary, folder=folder))))
 
-    async def _remove(self, parts: Parts) -> None:
+    async def _remove(self, target: str) -> None:
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_REMOVE_WITHIN):
-                await (await self._server.request("DELETE", _target(parts))).aclose()
-
-
-def _target(parts: Parts, *, folder: bool = False) -> str:
-    """The path under the account's URL, percent-encoded; a folder's ends with a slash."""
-    path = "/".join(quote(part, safe="", errors="surrogateescape") for part in parts)
-    return path + "/" if folder and path else path
+                await (await self._server.request("DELETE", target)).aclose()
 
 
 async def _done(answer: Response, *good: int) -> None:
-    if answer.status not in good:
+    """Reads the answer to an end. A multistatus tells which part failed, or that none did.
+
+    Apache sends it with status 424, not 207, when one part alone failed.
+    """
+    if answer.status not in (*good, 207, 424):
         raise await refusal(answer)
-    await answer.aclose() if answer.status == 204 else await answer.read(_LARGEST_LISTING)
+    body = await answer.read(_LARGEST_LISTING)
+    if answer.status in (207, 424) and (status := failure(body)) is not None:
+        raise refused(status)
+    if answer.status == 424:
+        raise refused(424)
 
 
 async def _cut(answer: Response, span: Span) -> AsyncIterator[bytes]:
@@ -275,34 +347,3 @@ async def _cut(answer: Response, span: Span) -> AsyncIterator[bytes]:
         await answer.aclose()
     if at <= span.first:
         raise Unavailable("the file ended before the span began")
-
-
-def _usable(name: str) -> bool:
-    try:
-        check_name(name)
-    except InvalidName:
-        return False
-    return True
-
-
-def _name(resource: Resource) -> str:
-    return resource.parts[-1]
-
-
-def _entry(parts: Parts, found: Resource) -> Entry:
-    is_folder = found.is_folder or not parts
-    name = parts[-1] if parts else ""
-    etag = found.etag
-    if etag is None and found.modified is not None:
-        etag = f"{found.size or 0:x}-{int(found.modified.timestamp()):x}"
-    return Entry(
-        raw_id="/".join(parts),
-        name=name,
-        kind=Kind.FOLDER if is_folder else Kind.FILE,
-        parent=parent_of(parts),
-        size=found.size,
-        modified=found.modified,
-        created=found.created,
-        etag=None if is_folder else etag,
-        mime_type=None if is_folder else found.mime_type or mimetypes.guess_type(name)[0],
-    )

@@ -1,7 +1,8 @@
-"""Reads a PROPFIND answer (RFC 4918, 14.16)."""
+"""Reads multistatus answers (RFC 4918, 13)."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
@@ -16,12 +17,24 @@ PROPERTIES = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/>'
     b"<getlastmodified/><creationdate/><getetag/><getcontenttype/></prop></propfind>"
 )
+QUOTA = (
+    b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/>'
+    b"<quota-available-bytes/><quota-used-bytes/></prop></propfind>"
+)
 _DAV = "{DAV:}"
+_STATUS = re.compile(r"\s*HTTP/\d\S* \d{3}\b")
+_FAILED_DEPENDENCY = 424
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a server says of one resource. `parts` is its whole path on the server, decoded."""
+    """What a server says of one resource.
+
+    Attributes:
+        parts: its whole path on the server, decoded.
+        available, used: bytes (RFC 4331, 3 and 4); None where it was not asked or does not say.
+        others: text of every property outside of DAV's own namespace, by `{namespace}name`.
+    """
 
     parts: tuple[str, ...]
     is_folder: bool
@@ -30,17 +43,35 @@ class Resource:
     created: datetime | None
     etag: str | None
     mime_type: str | None
+    available: int | None = None
+    used: int | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse(answer: bytes) -> list[Resource]:
     """The resources of a multistatus body, those without properties left out. Raises BadAnswer."""
+    return list(_resources(_multistatus(answer)))
+
+
+def failure(answer: bytes) -> int | None:
+    """The status of what failed first, of a resource or a property; None when all went well.
+
+    What failed only because something else did (424) is told only when nothing else is. Raises BadAnswer.
+    """
+    texts = [element.text or "" for element in _multistatus(answer).iter(_DAV + "status")]
+    codes = [int(text.split()[1]) for text in texts if _STATUS.match(text)]
+    failed = [code for code in codes if code >= 300]
+    return next((code for code in failed if code != _FAILED_DEPENDENCY), failed[0] if failed else None)
+
+
+def _multistatus(answer: bytes) -> Element:
     try:
         root = ElementTree.fromstring(answer, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
         raise BadAnswer("the store's answer is not the XML that WebDAV wants") from error
     if root.tag != _DAV + "multistatus":
         raise BadAnswer("the store's answer is not a WebDAV listing")
-    return list(_resources(root))
+    return root
 
 
 def _resources(root: Element) -> Iterator[Resource]:
@@ -59,6 +90,9 @@ def _resources(root: Element) -> Iterator[Resource]:
             created=_iso(_text(found, "creationdate")),
             etag=plain_etag(_text(found, "getetag")),
             mime_type=_text(found, "getcontenttype"),
+            available=_number(_text(found, "quota-available-bytes")),
+            used=_number(_text(found, "quota-used-bytes")),
+            others={tag: "".join(e.itertext()) for tag, e in found.items() if not tag.startswith(_DAV)},
         )
 
 

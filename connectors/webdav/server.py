@@ -1,11 +1,14 @@
 """One WebDAV server as requests see it: its origin, its authentication, and what its refusals mean."""
 
 import asyncio
+import copy
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 from urllib.parse import quote, unquote, urlsplit
 
 from connectors.http1 import Client, Connection, Response
+from connectors.http1.callers import callers_headers, joined
 from connectors.http1.connection import Body, Headers
 from connectors.interface import (
     BadAnswer,
@@ -37,7 +40,8 @@ _REFUSALS: dict[int, tuple[type[StoreError], str]] = {
     413: (OutOfSpace, "the file is larger than the store takes"),
     414: (InvalidName, "the name is longer than the store takes"),
     416: (BadSpan, "the span starts at or after the file's end"),
-    423: (NotPermitted, "the file is locked on the store"),
+    423: (NotPermitted, "somebody has locked this on the store: try again when it is unlocked"),
+    424: (NotPermitted, "the store did a part only, since it may not do the rest"),
     429: (Throttled, "the store asks for fewer requests"),
     501: (Unsupported, "the store does not do that: is the URL a WebDAV folder?"),
     507: (OutOfSpace, "no room is left on the store"),
@@ -74,10 +78,17 @@ class Server:
         )
         password = settings.password.get_secret_value() if settings.password else None
         self._authentication = Authentication(settings.username, password)
+        self._callers: Sequence[tuple[bytes, bytes]] = ()
 
     async def aclose(self) -> None:
         """Closes every connection."""
         await self._client.aclose()
+
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """The same server, connections and all; requests carry a caller's headers too. Raises InvalidName."""
+        other = copy.copy(self)
+        other._callers = callers_headers(headers)  # noqa: SLF001  our own class
+        return other
 
     def path(self, target: str) -> str:
         """The whole path of a target below the account's URL."""
@@ -94,7 +105,7 @@ class Server:
         path = self.path(target)
         pieces = body is not None and not isinstance(body, bytes)
         for _ in range(_ATTEMPTS):
-            framed = list(headers)
+            framed = joined(headers, self._callers)
             sent = self._authentication.header(method, path)
             if sent is not None:
                 framed.append((b"authorization", sent.encode()))
@@ -110,16 +121,21 @@ class Server:
 
 
 async def refusal(answer: Response) -> StoreError:
-    """What a status means as an error; the body is not read. The store's own words are not passed on."""
+    """What an answer's status means as an error; the body is not read."""
     await answer.aclose()
-    if (known := _REFUSALS.get(answer.status)) is not None:
+    return refused(answer.status, _seconds(answer))
+
+
+def refused(status: int, retry_after: float | None = None) -> StoreError:
+    """What a status means as an error. The store's own words are not passed on."""
+    if (known := _REFUSALS.get(status)) is not None:
         kind, message = known
-        return kind(message, retry_after=_seconds(answer))
-    if answer.status == 503:
-        return Throttled("the store is overloaded or under maintenance", retry_after=_seconds(answer))
-    if answer.status >= 500:
-        return Unavailable(f"the store failed with status {answer.status}")
-    return BadAnswer(f"the store answered with status {answer.status}")
+        return kind(message, retry_after=retry_after)
+    if status == 503:
+        return Throttled("the store is overloaded or under maintenance", retry_after=retry_after)
+    if status >= 500:
+        return Unavailable(f"the store failed with status {status}")
+    return BadAnswer(f"the store answered with status {status}")
 
 
 def _seconds(answer: Response) -> float | None:

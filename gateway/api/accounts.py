@@ -1,20 +1,24 @@
-"""Accounts and their tasks (API.md 2)."""
+"""Accounts (API.md 2). Their tasks are in `tasks`."""
 
+import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
+from connectors.interface import Capability, Quota, StoreError
 from gateway.access import NotYours
 from gateway.access.reads import reading
 from gateway.api import parameters, resources
 from gateway.api.bodies import json_object
 from gateway.api.call import Call, not_implemented, ref, resource
 from gateway.api.errors import ApiError, invalid
-from gateway.operations import WorkerUnavailable
-from store.queries import accounts, audit, tasks
+from gateway.operations import AccountRef, WorkerUnavailable
+from store.queries import accounts, audit
+from store.tables import Account
 
+_STORE_WITHIN = 5.0
 _CREDENTIAL = ("token", "password", "refresh_token", "token_secret", "token_expiry")
 
 
@@ -61,10 +65,21 @@ async def show(call: Call) -> Response:
     if parameters.flag(call, "retrieve_tokens"):
         raise not_implemented("retrieve_tokens")
     full = parameters.flag(call, "retrieve_full") or False
+    if len(found) == 1:
+        quota = await _quota(call, found[0]) if full else None
+        return resources.send(resources.account(call, found[0], full=full, quota=quota))
     shown = [resources.account(call, account, full=full) for account in found]
-    if len(shown) == 1:
-        return resources.send(shown[0])
     return resources.listing(shown, "meta", total=len(shown))
+
+
+async def _quota(call: Call, account: Account) -> Quota | None:
+    """The account's room; None where the store does not say, or not in time: the rest is told anyway."""
+    if Capability.QUOTA not in resources.able(account.service) or not (account.active and account.enabled):
+        return None
+    with contextlib.suppress(StoreError, WorkerUnavailable, TimeoutError):
+        async with asyncio.timeout(_STORE_WITHIN):
+            return await call.parts.operations.extras.quota(ref(account))
+    return None
 
 
 async def change(call: Call) -> Response:
@@ -89,8 +104,9 @@ async def change(call: Call) -> Response:
 
 
 async def remove(call: Call) -> Response:
-    """Disconnects an account: its credential, tokens and tasks are deleted."""
+    """Disconnects an account: its credential, tokens, tasks, links, properties and uploads are deleted."""
     account = await call.account()
+    await abandon_uploads(call, [account.id])
     async with call.parts.database.session() as session:
         if not await accounts.remove(session, account.id):
             raise NotYours
@@ -99,6 +115,15 @@ async def remove(call: Call) -> Response:
     with contextlib.suppress(WorkerUnavailable):  # no worker: then none has the account open
         await call.parts.operations.forget(account.id)
     return Response(status_code=204)
+
+
+async def abandon_uploads(call: Call, account_ids: Iterable[int]) -> None:
+    """Drops what accounts that are to go have sent in parts; a store that is away keeps it."""
+    with contextlib.suppress(WorkerUnavailable, TimeoutError):
+        async with asyncio.timeout(_STORE_WITHIN):
+            for account_id in account_ids:
+                with contextlib.suppress(StoreError):
+                    await call.parts.operations.uploads.abandon_all(AccountRef(account_id, 0))
 
 
 def _actor(account: Any) -> str:
@@ -118,29 +143,6 @@ async def encode_raw_id(call: Call) -> Response:
     return resources.send({"id": await call.parts.operations.encode_raw_id(ref(account), raw_id, kind)})
 
 
-async def task(call: Call) -> Response:
-    """A task's state, and its result when there is one."""
-    account = await call.account()
-    async with reading(call.parts.database) as session:
-        found = await tasks.fetch(session, account.id, call.path_params["task"])
-    if found is None:
-        raise NotYours
-    href = f"{call.base}/accounts/{account.id}/tasks/{found.id}"
-    own = {"id": found.id, "state": found.state, "type": "task", "api": "tasks", "href": href}
-    return resources.send({**orjson.loads(found.result), **own})
-
-
-async def drop_task(call: Call) -> Response:
-    """Forgets a task."""
-    account = await call.account()
-    async with call.parts.database.session() as session:
-        found = await tasks.fetch(session, account.id, call.path_params["task"])
-        if found is None:
-            raise NotYours
-        await session.delete(found)
-    return Response(status_code=204)
-
-
 async def add(call: Call) -> Response:
     """Importing an account: the command line does that so far."""
     await call.caller()
@@ -153,5 +155,4 @@ ROUTES = [
     resource(_ACCOUNT, GET=show, PATCH=change, DELETE=remove),
     resource(f"{_ACCOUNT}/encode_raw_id", POST=encode_raw_id),
     resource(f"{_ACCOUNT}/storage/convert_id", POST=encode_raw_id),
-    resource(f"{_ACCOUNT}/tasks/{{task}}", GET=task, DELETE=drop_task),
 ]

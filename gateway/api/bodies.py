@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.api.call import Call
 from gateway.api.errors import ApiError
-from gateway.api.parameters import object_of
+from gateway.api.parameters import object_of, value_of
 
 _MOST_JSON = 1024 * 1024
 
@@ -36,10 +36,19 @@ async def pieces(call: Call) -> AsyncGenerator[bytes, None]:
 
 async def json_object(call: Call) -> dict[str, Any]:
     """The body as a JSON object of at most 1 MiB."""
+    return object_of(await _json(call), "body")
+
+
+async def json_value(call: Call) -> Any:
+    """The body as JSON of any type, of at most 1 MiB."""
+    return value_of(await _json(call), "body")
+
+
+async def _json(call: Call) -> bytes:
     received, size = [], 0
     async for piece in pieces(call):
         received.append(piece)
         size += len(piece)
         if size > _MOST_JSON:
             raise ApiError(413, "too_large", "body: JSON may have at most 1 MiB")
-    return object_of(b"".join(received), "body")
+    return b"".join(received)

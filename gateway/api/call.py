@@ -1,8 +1,10 @@
 """One call of the API as its view sees it: the request, the gateway's parts, who asks for which account."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from gateway.access import Attempts, Caller, Callers, NotYours
 from gateway.api.errors import ApiError, invalid
 from gateway.api.parameters import LONGEST_ID
-from gateway.operations import AccountRef, Operations
+from gateway.api.raw_headers import raw_headers
+from gateway.operations import AccountRef, Operations, Wishes, wishes
 from gateway.settings import Settings
 from store import envelope
 from store.engine import Database
@@ -31,6 +34,8 @@ class Parts:
     callers: Callers
     sealing: envelope.SealingKey
     enrolments: Attempts
+    link_passwords: Attempts
+    hashing: asyncio.Semaphore  # each password costs 64 MiB and a core for its time
 
 
 class Call(Request):
@@ -82,9 +87,28 @@ class Call(Request):
         """The accounts in the path, each ready for operations."""
         return [self._usable(account) for account in await self.accounts()]
 
-    async def store(self) -> Account:
-        """The one account in the path, ready for operations."""
-        return self._usable(await self.account())
+    async def store(self, *, as_task: bool = False) -> Account:
+        """The one account in the path, ready for operations; `as_task` where a task can do them."""
+        return self._usable(await self.account(), as_task=as_task)
+
+    async def other_store(self, given: Mapping[str, Any], here: Account) -> Account | None:
+        """The account that a body's `account` names, ready for operations; None for this one, or none.
+
+        Raises NotYours unless the caller has that one too.
+        """
+        named = given.get("account")
+        if named is None or named in ("me", here.id, str(here.id)):
+            return None
+        if isinstance(named, bool) or not isinstance(named, int | str) or "," in str(named):
+            raise invalid("account", "must be an account's id")
+        found = await self.parts.callers.accounts(await self.caller(), str(named))
+        return self._usable(found[0], as_task=True)
+
+    @property
+    def wants_task(self) -> bool:
+        """Whether the client wants to poll for the outcome instead of waiting for it."""
+        asynchronous = self.headers.get("x-kloudless-async", "").lower() == "true"
+        return asynchronous or self.query_params.get("return_type") == "task"
 
     @property
     def entry_id(self) -> str:
@@ -94,22 +118,16 @@ class Call(Request):
             raise NotYours
         return given
 
-    def _usable(self, account: Account) -> Account:
+    def _usable(self, account: Account, *, as_task: bool = False) -> Account:
         if not (account.enabled and account.active):
             raise ApiError(403, "forbidden", f"account {account.id} is switched off")
-        self._refuse_what_is_not_built()
-        return account
-
-    def _refuse_what_is_not_built(self) -> None:
-        """A client that asks for more than we can must not take our answer for it."""
-        headers = self.headers
-        asynchronous = headers.get("x-kloudless-async", "").lower() == "true"
-        if asynchronous or self.query_params.get("return_type") == "task":
-            raise not_implemented("X-Kloudless-Async (return_type=task)")
-        if "x-kloudless-raw-headers" in headers:
-            raise not_implemented("X-Kloudless-Raw-Headers")
-        if "x-kloudless-as-user" in headers:
+        # a client that asks for more than we can must not take our answer for it
+        if self.wants_task and not as_task:
+            raise not_implemented("X-Kloudless-Async (return_type=task) for this call")
+        if "x-kloudless-as-user" in self.headers:
             raise ApiError(403, "forbidden", "X-Kloudless-As-User: this is not an admin account")
+        wishes.current.set(Wishes(self.wants_raw, raw_headers(self)))
+        return account
 
 
 type View = Callable[[Call], Awaitable[Response]]

@@ -6,19 +6,21 @@ import re
 from contextlib import aclosing
 from datetime import UTC
 from email.utils import format_datetime
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from connectors.interface import BadSpan, PreconditionFailed, StoreError
-from gateway.api import conditions, parameters, resources, storage
-from gateway.api.bodies import pieces
-from gateway.api.call import Call, not_implemented, ref, resource
+from gateway.api import conditions, parameters, resources, storage, tasks
+from gateway.api.bodies import json_object, pieces
+from gateway.api.call import Call, ref, resource
 from gateway.api.conditions import Range
 from gateway.api.errors import ApiError, invalid
 from gateway.api.forms import Form
 from gateway.operations import AccountRef, Conflict, EntryView, Operations, Reading, WorkerUnavailable
+from store.tables import Account
 
 _log = logging.getLogger(__name__)
 _MEDIA_TYPE = re.compile(r"[!-~]+/[!-~]+(?:; ?[!-~]+)*")
@@ -26,11 +28,15 @@ _MEDIA_TYPE = re.compile(r"[!-~]+/[!-~]+(?:; ?[!-~]+)*")
 
 async def download(call: Call) -> Response:
     """All of a file, or a range of it."""
-    account = ref(await call.store())
+    return await send_file(call, ref(await call.store()), call.entry_id)
+
+
+async def send_file(call: Call, account: AccountRef, file_id: str) -> Response:
+    """The file as the request's method, range and conditions ask for it."""
     operations = call.parts.operations
     none_match, match = conditions.tags(call, "if-none-match"), conditions.tags(call, "if-match")
     if call.method == "HEAD" or none_match is not None or match is not None:
-        view = await operations.stat(account, call.entry_id, "file")
+        view = await operations.stat(account, file_id, "file")
         if match is not None and not match.match(view.etag):
             raise conditions.changed()
         if none_match is not None and none_match.match(view.etag, weakly=True):
@@ -39,9 +45,9 @@ async def download(call: Call) -> Response:
             return _bodiless(_head(view, view.size))
     wanted = conditions.byte_range(call)
     try:
-        reading, cut = await _open(operations, account, call.entry_id, wanted, conditions.if_range(call))
+        reading, cut = await _open(operations, account, file_id, wanted, conditions.if_range(call))
     except BadSpan:
-        raise await _unsatisfiable(operations, account, call.entry_id) from None
+        raise await _unsatisfiable(operations, account, file_id) from None
     return Download(reading, cut, call.parts.settings.idle_timeout)
 
 
@@ -70,6 +76,9 @@ async def _unsatisfiable(operations: Operations, account: AccountRef, file_id: s
     size = (await operations.stat(account, file_id, "file")).size
     headers = {"Content-Range": f"bytes */{'*' if size is None else size}", "Accept-Ranges": "bytes"}
     return ApiError(416, "bad_range", "Range: the file has no such bytes", headers=headers)
+
+
+_TAKEN: Final = {"type": "http.response.body", "body": b"", "more_body": True}
 
 
 class Download(Response):
@@ -106,6 +115,7 @@ class Download(Response):
                 sent += len(piece)
                 async with asyncio.timeout(self._idle_timeout):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await send(_TAKEN)  # uvicorn waits before it sends: the next piece is left where it is
                 await asyncio.sleep(0)  # neither end has to wait when both are fast: let the others run
             if reading.length is not None and sent != reading.length:
                 _log.error("a download has another length than was declared", extra={"sent": sent})
@@ -121,9 +131,12 @@ class Download(Response):
 
 async def upload(call: Call) -> Response:
     """A new file from the body, or from the `file` part of a form."""
-    account = await call.store()
-    conflict = _conflict(call)
     kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    from_url = kind == "application/json" and "x-kloudless-metadata" not in call.headers
+    account = await call.store(as_task=from_url)
+    conflict = conflict_of(call)
+    if from_url:
+        return await _fetch(call, account, conflict)
     async with aclosing(pieces(call)) as body:
         size = parameters.content_length(call)
         content = body
@@ -133,8 +146,6 @@ async def upload(call: Call) -> Response:
         elif kind == "multipart/form-data":
             form = Form(call.headers["content-type"], body)
             given, content, size = await form.metadata(), form.content(), None
-        elif kind == "application/json":
-            raise not_implemented("uploading from a URL")
         else:
             raise invalid("X-Kloudless-Metadata", 'is missing: send {"name": ..., "parent_id": ...}')
         async with aclosing(content) as chunks:
@@ -146,6 +157,21 @@ async def upload(call: Call) -> Response:
                 size=size,
                 conflict=conflict,
             )
+    return resources.send(resources.entry(call, account, view), 201 if created else 200)
+
+
+async def _fetch(call: Call, account: Account, conflict: Conflict) -> Response:
+    """A new file from what a URL gives."""
+    given = await json_object(call)
+    arguments: dict[str, Any] = {
+        "url": parameters.text(given, "url"),
+        "parent_id": parameters.entry_id(given, "parent_id"),
+        "name": parameters.name(given),
+        "conflict": conflict,
+    }
+    if call.wants_task:
+        return await tasks.begin(call, account, "fetch", **arguments)
+    view, created = await call.parts.operations.fetch(ref(account), **arguments)
     return resources.send(resources.entry(call, account, view), 201 if created else 200)
 
 
@@ -173,7 +199,8 @@ async def _expected(call: Call, account: AccountRef) -> str | None:
     return view.etag
 
 
-def _conflict(call: Call) -> Conflict:
+def conflict_of(call: Call) -> Conflict:
+    """What `overwrite` and `conflict_if_exists` ask for when the name is taken."""
     overwrite = parameters.flag(call, "overwrite")
     if parameters.flag(call, "conflict_if_exists"):
         return Conflict.ERROR

@@ -9,8 +9,10 @@ from connectors import interface as stores
 from gateway import telemetry
 from gateway.access import NotYours, Refused
 from gateway.operations import WorkerUnavailable
+from gateway.operations.errors import BadUrl, TaskCancelled, TaskLost, TooLarge
 from store import errors as state
 
+UNKNOWN = (500, "internal_error", "the gateway failed; its log has the reason")
 NOT_FOUND = "there is no such thing, or it is not yours"
 
 
@@ -57,6 +59,10 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     stores.Unavailable: (502, "service_error"),
     stores.TimedOut: (504, "timeout"),
     stores.BadAnswer: (502, "service_error"),
+    BadUrl: (400, "invalid_parameter"),
+    TooLarge: (413, "too_large"),
+    TaskCancelled: (409, "cancelled"),
+    TaskLost: (502, "service_error"),
     state.Duplicate: (409, "conflict"),
     state.Stale: (409, "conflict"),
     state.Missing: (404, "not_found"),
@@ -70,13 +76,20 @@ def answer(error: Exception) -> Response | None:
     """The response to an error that is in the table, or the api's own; None for a bug."""
     if isinstance(error, ApiError):
         return body(error.status, error.code, error.message, error.retry_after, error.headers)
+    found = known(error)
+    if found is None:
+        return None
+    wait = getattr(error, "retry_after", None)
+    return body(*found, wait if wait is not None else _RETRY_AFTER.get(type(error)))
+
+
+def known(error: Exception) -> tuple[int, str, str] | None:
+    """Status, code and message of an error that is in the table; None for any other."""
     leaf = next((kind for kind in type(error).__mro__ if kind in TABLE), None)
     if leaf is None:
         return None
     status, code = TABLE[leaf]
-    message = NOT_FOUND if status == 404 else str(error)  # no difference that could be probed
-    wait = getattr(error, "retry_after", None)
-    return body(status, code, message, wait if wait is not None else _RETRY_AFTER.get(leaf))
+    return status, code, NOT_FOUND if status == 404 else str(error)  # no difference that could be probed
 
 
 def body(
@@ -98,5 +111,10 @@ def body(
 
 
 def encoded(status: int, code: str, message: str, request_id: str | None) -> bytes:
-    """The body of every error: the same four fields."""
-    return orjson.dumps({"status_code": status, "error_code": code, "message": message, "id": request_id})
+    """The body of every error."""
+    return orjson.dumps(fields(status, code, message, request_id))
+
+
+def fields(status: int, code: str, message: str, request_id: str | None) -> dict[str, object]:
+    """What every error says: the same four fields."""
+    return {"status_code": status, "error_code": code, "message": message, "id": request_id}

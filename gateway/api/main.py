@@ -15,10 +15,17 @@ from gateway.api import (
     connect,
     contents,
     enrolment,
+    extras,
+    links,
+    listings,
     meta,
+    multipart,
     oauth,
     resources,
+    services,
+    shared,
     storage,
+    tasks,
     unbuilt,
 )
 from gateway.api.call import PARTS, Call, Parts, resource
@@ -28,24 +35,40 @@ from gateway.settings import Settings
 from store.engine import Database
 from store.envelope import SealingKey
 
-_FAILED_ENROLMENTS, _WINDOW = 10, 60.0
+_FAILED_ENROLMENTS, _WRONG_PASSWORDS, _WINDOW = 10, 10, 60.0
+_HASHED_AT_ONCE = 2
 _READY_WITHIN = 2.0
 
 
 def build(settings: Settings, database: Database, operations: Operations, sealing_key: SealingKey) -> ASGIApp:
     """The ASGI application of the public API. What it is given stays the caller's to close."""
     callers = Callers(database)
-    enrolments = Attempts(_FAILED_ENROLMENTS, _WINDOW)
-    parts = Parts(settings, database, operations, callers, sealing_key, enrolments)
+    parts = Parts(
+        settings,
+        database,
+        operations,
+        callers,
+        sealing_key,
+        enrolments=Attempts(_FAILED_ENROLMENTS, _WINDOW),
+        link_passwords=Attempts(_WRONG_PASSWORDS, _WINDOW),
+        hashing=asyncio.Semaphore(_HASHED_AT_ONCE),
+    )
     routes: list[BaseRoute] = [
+        *listings.ROUTES,
         *storage.ROUTES,
+        *links.ROUTES,
+        *multipart.ROUTES,
+        *extras.ROUTES,
         *unbuilt.ROUTES,
         *contents.ROUTES,
         *accounts.ROUTES,
+        *tasks.ROUTES,
+        *services.ROUTES,
         *oauth.ROUTES,
         *meta.ROUTES,
         *enrolment.ROUTES,
         *connect.ROUTES,
+        *shared.ROUTES,
         resource("/health", GET=health),
     ]
     router = Router(routes, redirect_slashes=False, default=nowhere, lifespan=_lifespan(parts))

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from gateway.access import NotYours, tokens
 from gateway.access.reads import reading
 from gateway.api import parameters, resources
+from gateway.api.accounts import abandon_uploads
 from gateway.api.bodies import json_object
 from gateway.api.call import Call, View, not_implemented, resource
 from gateway.api.errors import invalid
@@ -81,9 +82,11 @@ async def change(call: Call) -> Response:
 async def remove(call: Call) -> Response:
     """Deletes an application with its keys, accounts and tokens."""
     developer = await call.developer()
-    async with call.parts.database.session() as session:
+    async with reading(call.parts.database) as session:
         found = await _own(call, session, developer)
         connected = await _account_ids(session, found.id)
+    await abandon_uploads(call, connected)
+    async with call.parts.database.session() as session:
         await applications.remove(session, found.id)
         await audit.append(session, _actor(developer), "application.remove", found.id, {})
     call.parts.callers.forget()

@@ -74,13 +74,18 @@ def flag(request: Request, name: str) -> bool | None:
 
 def object_of(text: bytes, field: str) -> dict[str, Any]:
     """The JSON object that the text is."""
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise invalid(field, "is not JSON") from None
+    value = value_of(text, field)
     if not isinstance(value, dict):
         raise invalid(field, "must be a JSON object")
     return value
+
+
+def value_of(text: bytes, field: str) -> Any:
+    """What the text is as JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise invalid(field, "is not JSON") from None
 
 
 def text(value: Mapping[str, Any], field: str) -> str:
@@ -159,6 +164,25 @@ def content_length(request: Request) -> int | None:
     if not (given.isascii() and given.isdigit() and len(given) < 19):
         raise invalid("Content-Length", "must be a number of bytes")
     return int(given)
+
+
+def optional_moment(text: str) -> datetime | None:
+    """The moment that an ISO 8601 text names, UTC unless it says otherwise; None for what is none."""
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def optional_date(value: Mapping[str, Any], field: str) -> datetime | None:
+    """A date in ISO 8601, UTC unless it says otherwise; None when it is not there or null."""
+    given = optional_text(value, field)
+    if given is None:
+        return None
+    if (at := optional_moment(given)) is None:
+        raise invalid(field, "must be a date in ISO 8601, such as 2030-01-31T12:00:00Z")
+    return at
 
 
 def moment(at: datetime | None) -> str | None:

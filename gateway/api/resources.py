@@ -8,7 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from connectors import registry
-from connectors.interface import Capability, Connector, implemented
+from connectors.interface import Capability, Connector, Quota, implemented
 from gateway.api.call import Call
 from gateway.api.parameters import moment
 from gateway.operations import EntryView
@@ -30,9 +30,9 @@ def listing(
 
 def entries(call: Call, account: Account, views: Iterable[EntryView]) -> list[dict[str, Any]]:
     """Files and folders."""
-    able = _able(account.service)
+    abilities = able(account.service)
     storage = f"{call.base}/accounts/{account.id}/storage"
-    return [_entry(view, account.id, storage, able, raw=call.wants_raw) for view in views]
+    return [_entry(view, account.id, storage, abilities, raw=call.wants_raw) for view in views]
 
 
 def entry(call: Call, account: Account, view: EntryView) -> dict[str, Any]:
@@ -44,6 +44,7 @@ def _entry(
     view: EntryView, account: int, storage: str, able: frozenset[Capability], *, raw: bool
 ) -> dict[str, Any]:
     movable = Capability.MOVE in able
+    copyable = Capability.COPY in able or Capability.MKDIR in able  # folders: by the store, or by us
     is_file = view.type == "file"
     shown: dict[str, Any] = {
         "id": view.id,
@@ -60,7 +61,7 @@ def _entry(
         "owner": view.owner,
         "ids": None,
         "id_type": "path",
-        "can_copy": is_file or Capability.COPY in able,
+        "can_copy": is_file or copyable,
         "can_rename": movable,
         "can_move": movable,
         "can_delete": True,
@@ -89,7 +90,9 @@ def _parent(view: EntryView, storage: str) -> dict[str, str] | None:
 
 
 def _raw(view: EntryView) -> dict[str, Any]:
-    """The store's own description: only facts that it gave."""
+    """The store's own description: as it gave it where the connector passes that on, else the facts in it."""
+    if view.raw is not None:
+        return view.raw
     facts = {
         "id": view.raw_id,
         "name": view.name,
@@ -105,8 +108,8 @@ def _raw(view: EntryView) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def account(call: Call, row: Account, *, full: bool = False) -> dict[str, Any]:
-    """An account; with its capabilities when it is asked for in `full`."""
+def account(call: Call, row: Account, *, full: bool = False, quota: Quota | None = None) -> dict[str, Any]:
+    """An account; with its capabilities when it is asked for in `full`, and its quota when that is known."""
     kind = _connector(row.service)
     shown: dict[str, Any] = {
         "id": row.id,
@@ -126,7 +129,9 @@ def account(call: Call, row: Account, *, full: bool = False) -> dict[str, Any]:
         "token_expiry": moment(row.token_expiry),
     }
     if full and kind is not None:
-        shown["properties"] = {"capabilities": _capabilities(_able(row.service))}
+        shown["properties"] = {"capabilities": _capabilities(able(row.service))}
+        if quota is not None:
+            shown["properties"]["quota"] = {"total": quota.total, "used": quota.used, "free": quota.free}
     return shown
 
 
@@ -137,19 +142,19 @@ _ALWAYS = (
     "can_delete_file",
     "can_delete_file_permanently",
     "can_delete_folder",
-)
-_BY_CAPABILITY = {
-    Capability.MKDIR: ("can_create_folder",),
-    Capability.MOVE: ("can_rename_file", "can_move_file", "can_rename_folder", "can_move_folder"),
-    Capability.COPY: ("can_copy_folder",),
-    Capability.SEARCH: ("can_search_file_name",),
-}
-_NOT_YET = (
-    "multipart_uploads_supported_for_files",
-    "permissions_supported_for_files",
+    "can_search_file_name",
+    # what a store can't keep of these is kept by us
     "can_list_properties",
     "properties_supported_for_files",
     "can_delete_all_properties",
+)
+_BY_CAPABILITY = {
+    Capability.MKDIR: ("can_create_folder", "can_copy_folder"),
+    Capability.MOVE: ("can_rename_file", "can_move_file", "can_rename_folder", "can_move_folder"),
+    Capability.PARTS: ("multipart_uploads_supported_for_files",),
+    Capability.PERMISSIONS: ("permissions_supported_for_files",),
+}
+_NOT_YET = (
     "can_list_users",
     "can_retrieve_user",
     "can_list_groups",
@@ -170,7 +175,7 @@ def _connector(service: str) -> type[Connector] | None:
 
 
 @cache
-def _able(service: str) -> frozenset[Capability]:
+def able(service: str) -> frozenset[Capability]:
     """What the service's connector can do; nothing when it isn't installed here."""
     kind = _connector(service)
     return frozenset() if kind is None else implemented(kind)

@@ -15,6 +15,7 @@ from gateway.settings import Settings
 
 LARGEST_HEAD: Final = 64 * 1024
 HEAD_TIMEOUT: Final = 30.0
+_LINGER = 30.0  # seconds that a body is still taken after its answer, and thrown away
 _WRITE_BUFFER = 64 * 1024
 
 
@@ -28,10 +29,12 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.access_log = False  # its lines hold the query; ours are in `middleware`
         self._in_head = True
+        self._in_body = False
         self._head_size = 0
         self._fields = 0
         self.url = b""
         self._deadline: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrower type
         """Bounds what a slow client makes us hold, and starts the clock."""
@@ -40,8 +43,9 @@ class Protocol(HttpToolsProtocol):
         self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clock."""
+        """Stops the clocks."""
         self._stop_clock()
+        self._stop_lingering()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -57,6 +61,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         self._fields = 0
+        self._in_body = False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -71,11 +76,48 @@ class Protocol(HttpToolsProtocol):
         if self._fields + len(self.url) > LARGEST_HEAD:
             raise HeadTooLarge
         super().on_headers_complete()
+        if self.cycle is not None:  # there is none for a websocket
+            self.cycle.transport = Softly(self)  # type: ignore[assignment]  # what a cycle uses of one
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._in_body = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """What follows is another head."""
+        """What follows is another head, unless the answer was the last."""
         self._in_head, self._head_size = True, 0
         super().on_message_complete()
+        if self._stop_lingering() and not self.cycle.keep_alive:
+            self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """An answer that came before the request's end: the rest is thrown away, for a while."""
+        super().on_response_complete()
+        if self.cycle.more_body and not self.transport.is_closing():
+            self._linger()
+
+    def close_softly(self) -> None:
+        """Closes; a client that is still sending would lose the answer to a reset (RFC 9112, 9.6)."""
+        if not self.cycle.more_body:
+            self.transport.close()
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._linger()
+
+    def _linger(self) -> None:
+        if self.expect_100_continue and not self._in_body:  # it sends nothing before it is told to
+            self.transport.close()
+        elif self._lingering is None:
+            self._lingering = self.loop.call_later(_LINGER, self.transport.close)
+
+    def _stop_lingering(self) -> bool:
+        """Whether there was something to stop."""
+        was, self._lingering = self._lingering, None
+        if was is not None:
+            was.cancel()
+        return was is not None
 
     def send_400_response(self, msg: str) -> None:
         """What the parser did not take, in the shape of our errors."""
@@ -104,6 +146,19 @@ class Protocol(HttpToolsProtocol):
         )
         self.transport.write(STATUS_LINE[status] + head.encode() + body)
         self.transport.close()
+
+
+class Softly:
+    """The transport as an exchange sees it: closing it leaves the client time to read the answer."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        """Closes it, once the client has sent what it is still sending."""
+        self._protocol.close_softly()
 
 
 class HeadTooLarge(Exception):

@@ -1,4 +1,4 @@
-"""`isthmus account` and `isthmus connector`: connected stores."""
+"""`isthmus account`: connected stores."""
 
 import sys
 from pathlib import Path
@@ -9,9 +9,9 @@ import typer
 from pydantic import ValidationError
 
 from connectors import registry
-from connectors.interface import Settings, StoreError, Unsupported, implemented
+from connectors.interface import Settings, StoreError, Unsupported
 from gateway.access import tokens
-from gateway.cli.output import Data, Json, fail, run, show, show_rows
+from gateway.cli.output import Data, Json, fail, run, show
 from gateway.cli.state import State, opened
 from gateway.operations import AccountRef, WorkerUnavailable
 from store import envelope
@@ -19,23 +19,6 @@ from store.queries import accounts, applications, audit, networks
 from store.queries import tokens as access_tokens
 
 account = typer.Typer(help="Accounts: connected stores.", no_args_is_help=True)
-connector = typer.Typer(help="Connectors: the kinds of stores.", no_args_is_help=True)
-
-
-@connector.command("list")
-def list_connectors(as_json: Json = False) -> None:
-    """Every installed connector with what it can do."""
-    rows: list[dict[str, object]] = [
-        {
-            "name": name,
-            "friendly_name": kind.friendly_name,
-            "category": kind.category,
-            "capabilities": sorted(implemented(kind)),
-            "settings": sorted(kind.settings.model_fields),
-        }
-        for name, kind in sorted(registry.installed().items())
-    ]
-    show_rows("connectors", rows, as_json)
 
 
 @account.command("add")

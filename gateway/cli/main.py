@@ -1,9 +1,12 @@
 """The `isthmus` command, as a list of its nouns."""
 
+from typing import Annotated
+
 import typer
 
 from gateway import settings as gateway_settings
-from gateway.cli import account, config, demo, network, people, setup
+from gateway import supervisor
+from gateway.cli import account, config, connectors, demo, network, people, setup
 
 app = typer.Typer(
     help="One HTTP API over every file store, including the ones behind a firewall.",
@@ -18,15 +21,21 @@ app.add_typer(setup.keys, name="keys")
 app.add_typer(people.developer, name="developer")
 app.add_typer(people.app, name="app")
 app.add_typer(account.account, name="account")
-app.add_typer(account.connector, name="connector")
+app.add_typer(connectors.connectors, name="connectors")
+app.add_typer(connectors.connectors, name="connector", hidden=True)
 app.add_typer(network.network, name="network")
 app.add_typer(network.agent, name="agent")
 app.add_typer(config.config, name="config")
 
 
 @app.command("process", hidden=True)
-def process(role: str) -> None:
+def process(
+    role: str,
+    with_parent: Annotated[bool, typer.Option(help="End when standard input does.")] = False,
+) -> None:
     """One of `serve`'s processes, its settings in the environment. Each imports only what it may know."""
+    if with_parent:
+        supervisor.end_with_parent()
     settings = gateway_settings.load()
     if role == "worker":
         from gateway.worker import main as worker

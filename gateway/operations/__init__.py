@@ -2,6 +2,7 @@
 
 from gateway.operations.client import Operations
 from gateway.operations.errors import WorkerUnavailable
+from gateway.operations.extras import PropertyView, permission_from_json
 from gateway.operations.messages import (
     ROOT,
     AccountRef,
@@ -10,8 +11,11 @@ from gateway.operations.messages import (
     PageView,
     ParentView,
     Reading,
+    RecentView,
     TunnelView,
 )
+from gateway.operations.uploads import PartView, UploadView
+from gateway.operations.wishes import Wishes
 
 __all__ = [
     "ROOT",
@@ -21,7 +25,13 @@ __all__ = [
     "Operations",
     "PageView",
     "ParentView",
+    "PartView",
+    "PropertyView",
     "Reading",
+    "RecentView",
     "TunnelView",
+    "UploadView",
+    "Wishes",
     "WorkerUnavailable",
+    "permission_from_json",
 ]

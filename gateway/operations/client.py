@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,19 @@ import orjson
 from connectors import http1
 from connectors.interface import Unavailable
 from gateway import telemetry
-from gateway.operations import wire
+from gateway.operations import wire, wishes
 from gateway.operations.errors import WorkerUnavailable, from_json
-from gateway.operations.messages import AccountRef, Conflict, EntryView, PageView, Reading, TunnelView
+from gateway.operations.extras import Extras
+from gateway.operations.messages import (
+    AccountRef,
+    Conflict,
+    EntryView,
+    PageView,
+    Reading,
+    RecentView,
+    TunnelView,
+)
+from gateway.operations.uploads import Uploads
 
 _MOST_JSON = 64 * 1024 * 1024
 
@@ -29,6 +40,8 @@ class Operations:
             return transport, protocol
 
         self._client = http1.Client(connect, host="worker", max_connections=connections, idle_timeout=None)
+        self.uploads = Uploads(self._call)
+        self.extras = Extras(self._call)
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -51,9 +64,32 @@ class Operations:
         """At most `limit` entries of the folder."""
         return _page(await self._call("list", account=account, id=folder, cursor=cursor, limit=limit))
 
-    async def search(self, account: AccountRef, query: str, cursor: str | None, limit: int) -> PageView:
-        """Entries whose name matches."""
-        return _page(await self._call("search", account=account, query=query, cursor=cursor, limit=limit))
+    async def search(
+        self,
+        account: AccountRef,
+        query: str,
+        cursor: str | None,
+        limit: int,
+        *,
+        parents: Sequence[str] = (),
+    ) -> PageView:
+        """Entries below the folders (none: anywhere) whose name contains the query, whatever its case."""
+        return _page(
+            await self._call(
+                "search", account=account, query=query, parents=list(parents), cursor=cursor, limit=limit
+            )
+        )
+
+    async def tree(self, account: AccountRef, folder: str, cursor: str | None, limit: int) -> PageView:
+        """Everything below the folder; of stores that list whole trees at once the files alone."""
+        return _page(await self._call("tree", account=account, id=folder, cursor=cursor, limit=limit))
+
+    async def recent(self, account: AccountRef, after: datetime | None, newest: int) -> RecentView:
+        """At most `newest` files, those last that were changed longest ago, none before `after`."""
+        moment = after.isoformat() if after else None
+        found = await self._call("recent", account=account, after=moment, newest=newest)
+        entries = [EntryView.from_json(entry) for entry in found["entries"]]
+        return RecentView(entries, found["total"], found["stopped"], found["passed_over"])
 
     async def mkdir(
         self, account: AccountRef, parent_id: str, name: str, *, conflict: Conflict
@@ -69,20 +105,78 @@ class Operations:
         moved = await self._call(
             "move", account=account, id=entry_id, kind=kind, parent_id=parent_id, name=name
         )
-        return EntryView.from_json(moved)
+        return EntryView.from_json(moved["entry"])
+
+    async def move_across(
+        self,
+        account: AccountRef,
+        entry_id: str,
+        kind: str,
+        *,
+        target: AccountRef,
+        parent_id: str,
+        name: str | None,
+    ) -> EntryView:
+        """The entry in another account; gone from this one only once it is whole there. None keeps the name.
+
+        Raises AlreadyExists when the name is taken there, PreconditionFailed when it changed meanwhile.
+        """
+        moved = await self._call(
+            "move_across",
+            account=account,
+            id=entry_id,
+            kind=kind,
+            target=target,
+            parent_id=parent_id,
+            name=name,
+        )
+        return EntryView.from_json(moved["entry"])
 
     async def copy(
-        self, account: AccountRef, entry_id: str, kind: str, *, parent_id: str, name: str | None
+        self,
+        account: AccountRef,
+        entry_id: str,
+        kind: str,
+        *,
+        parent_id: str,
+        name: str | None,
+        target: AccountRef | None = None,
     ) -> EntryView:
-        """The copy, under a free name."""
+        """The copy, under a free name, in the target account (None: the same)."""
         copied = await self._call(
-            "copy", account=account, id=entry_id, kind=kind, parent_id=parent_id, name=name
+            "copy", account=account, id=entry_id, kind=kind, parent_id=parent_id, name=name, target=target
         )
-        return EntryView.from_json(copied)
+        return EntryView.from_json(copied["entry"])
 
-    async def delete(self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool) -> None:
-        """Removes the entry."""
-        await self._call("delete", account=account, id=entry_id, kind=kind, recursive=recursive)
+    async def fetch(
+        self, account: AccountRef, url: str, *, parent_id: str, name: str, conflict: Conflict
+    ) -> tuple[EntryView, bool]:
+        """The new file with what the URL gives, and whether its name was free. Raises BadUrl, TooLarge."""
+        made = await self._call(
+            "fetch", account=account, url=url, parent_id=parent_id, name=name, conflict=conflict
+        )
+        return EntryView.from_json(made["entry"]), made["created"]
+
+    async def start_task(self, account: AccountRef, operation: str, **arguments: Any) -> str:
+        """The id of a task that does the operation, given the arguments that its method here sends.
+
+        Raises Throttled when too many tasks wait; what the operation itself raises shows in the task.
+        """
+        started = await self._call("start_task", account=account, operation=operation, arguments=arguments)
+        return str(started["id"])
+
+    async def cancel_task(self, account: AccountRef, task_id: str) -> bool:
+        """Whether the task was under way; when this returns, it has let go of the store."""
+        ended = await self._call("cancel_task", account=account, task=task_id)
+        return bool(ended["cancelled"])
+
+    async def delete(
+        self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool, permanent: bool = False
+    ) -> None:
+        """Removes the entry; `permanent` past the store's bin and older versions, where it has such."""
+        await self._call(
+            "delete", account=account, id=entry_id, kind=kind, recursive=recursive, permanent=permanent
+        )
 
     async def encode_raw_id(self, account: AccountRef, raw_id: str, kind: str) -> str:
         """The public id of a raw one; whether such an entry exists is not looked at."""
@@ -178,7 +272,7 @@ class Operations:
     async def _call(
         self,
         name: str,
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[bytes] | bytes | None = None,
         length: int | None = None,
         /,
         **arguments: Any,
@@ -193,11 +287,12 @@ class Operations:
         self,
         name: str,
         arguments: dict[str, Any],
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[bytes] | bytes | None = None,
         length: int | None = None,
     ) -> http1.Response:
-        if (account := arguments.get("account")) is not None:
-            arguments["account"] = (account.id, account.revision)
+        if "account" in arguments:
+            wished = wishes.current.get()
+            arguments |= {"raw": wished.raw, "headers": dict(wished.headers)}
         headers = [(wire.ARGUMENTS, wire.pack(arguments))]
         if (request_id := telemetry.request_id.get()) is not None:
             headers.append((wire.REQUEST_ID, request_id.encode()))
@@ -214,4 +309,5 @@ class Operations:
 
 
 def _page(value: dict[str, Any]) -> PageView:
-    return PageView([EntryView.from_json(entry) for entry in value["entries"]], value["next_cursor"])
+    entries = [EntryView.from_json(entry) for entry in value["entries"]]
+    return PageView(entries, value["next_cursor"], value.get("stopped"), value.get("passed_over", 0))

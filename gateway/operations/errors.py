@@ -9,11 +9,28 @@ class WorkerUnavailable(Exception):
     """No worker took the operation; trying again in a moment makes sense."""
 
 
+class BadUrl(StoreError):
+    """The URL to upload from is malformed, leads where we do not go, or gives nothing."""
+
+
+class TooLarge(StoreError):
+    """More bytes than this gateway takes from a URL."""
+
+
+class TaskCancelled(StoreError):
+    """The task was cancelled before it ended."""
+
+
+class TaskLost(StoreError):
+    """The task ended by a fault of the gateway, such as a worker that died."""
+
+
+_OURS = (BadUrl, TooLarge, TaskCancelled, TaskLost)
 LEAVES: dict[str, type[StoreError]] = {
     name: leaf
     for name, leaf in vars(errors).items()
     if isinstance(leaf, type) and issubclass(leaf, StoreError) and leaf is not StoreError
-}
+} | {leaf.__name__: leaf for leaf in _OURS}
 
 
 def to_json(error: StoreError) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class ParentView:
 class EntryView:
     """One file or folder with public ids. `type` is "file" or "folder"; times are aware UTC or None.
 
-    `raw` is the store's own description (only facts that it gave), for X-Kloudless-Raw-Data.
+    `raw` is the store's own description, where the request wishes for it and the connector has one.
     """
 
     id: str
@@ -56,6 +56,7 @@ class EntryView:
     etag: str | None = None
     mime_type: str | None = None
     owner: str | None = None
+    raw: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; times as ISO 8601."""
@@ -72,6 +73,7 @@ class EntryView:
             "etag": self.etag,
             "mime_type": self.mime_type,
             "owner": self.owner,
+            "raw": self.raw,
         }
 
     @classmethod
@@ -91,15 +93,31 @@ class EntryView:
             etag=value["etag"],
             mime_type=value["mime_type"],
             owner=value["owner"],
+            raw=value.get("raw"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """A slice of a listing; `next_cursor` None on the last one."""
+    """A slice of a listing; `next_cursor` None on the last one.
+
+    A walk that a bound ended says so in `stopped`, and counts the folders that it could not list.
+    """
 
     entries: list[EntryView]
     next_cursor: str | None
+    stopped: str | None = None
+    passed_over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecentView:
+    """The newest files, newest first, of `total` that there are (as far as they were looked at)."""
+
+    entries: list[EntryView]
+    total: int
+    stopped: str | None = None
+    passed_over: int = 0
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ FAILED = 422
 
 
 def pack(value: dict[str, Any]) -> bytes:
-    """JSON in ASCII, fit for a header's value."""
+    """JSON in ASCII, fit for a header's value; an AccountRef as `{"id", "revision"}`."""
     packed = orjson.dumps(value)
     if packed.isascii():
         return packed

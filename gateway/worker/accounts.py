@@ -24,7 +24,10 @@ _CLOSE_AFTER_IDLE = 300.0
 
 @dataclass(slots=True)
 class OpenAccount:
-    """One account that is open in this worker: its connector, and the ids bound to it."""
+    """One account that is open in this worker: its connector, and the ids bound to it.
+
+    A request that wishes for more than others is given one of its own, which names the `shared` one.
+    """
 
     id: int
     revision: int
@@ -32,6 +35,8 @@ class OpenAccount:
     ids: Ids
     used: float = field(default_factory=time.monotonic)
     running: int = 0
+    shows_raw: bool = False
+    shared: "OpenAccount | None" = None
 
 
 class Accounts:

@@ -31,6 +31,10 @@ class Ids:
         body = _LETTER[kind] + raw_id.encode("utf-8", "surrogateescape")
         return base64.urlsafe_b64encode(body + self._tag(body)).rstrip(b"=").decode()
 
+    def of(self, raw_id: str, kind: str) -> str:
+        """The public id, the kind by its name."""
+        return self.make(raw_id, Kind(kind))
+
     def read(self, public: str, kind: str | None = None) -> tuple[str, Kind]:
         """Raw id and kind. Raises NotFound for what this account never had, or another kind than asked."""
         found = ("", Kind.FOLDER) if public == "root" else self._verified(public)

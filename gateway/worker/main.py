@@ -21,8 +21,10 @@ from connectors.interface import Dialer
 from gateway import telemetry
 from gateway.settings import Settings
 from gateway.tunnel import DirectDialer, Hub, NetworkDialer
+from gateway.worker import uploads
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
+from gateway.worker.desk import Desk
 from store import envelope, migrate
 from store.engine import Database, open_database
 from store.envelope import keyfiles, unseal
@@ -85,13 +87,15 @@ async def run(settings: Settings) -> None:
             settings.idle_timeout,
         )
         stack.push_async_callback(accounts.aclose)
-        worker = Worker(accounts, hub, private, resume_within=settings.session_linger)
-        await _serve(settings, worker, hub, accounts)
+        desk = Desk.furnished(settings, database=database, accounts=accounts, hub=hub, private=private)
+        await desk.tasks.fail_lost()
+        await _serve(settings, desk)
 
 
-async def _serve(settings: Settings, worker: Worker, hub: Hub, accounts: Accounts) -> None:
+async def _serve(settings: Settings, desk: Desk) -> None:
+    hub = desk.hub
     config = uvicorn.Config(
-        cast("Any", worker),
+        cast("Any", Worker(desk)),
         http=LargeBuffers,
         ws="none",
         lifespan="off",
@@ -117,10 +121,15 @@ async def _serve(settings: Settings, worker: Worker, hub: Hub, accounts: Account
         if settings.tunnel_port is not None:
             agents = await serve(hub.serve, settings.host, settings.tunnel_port, **websocket)
             stack.callback(agents.close)
-        async with asyncio.TaskGroup() as tasks:
-            idle = tasks.create_task(accounts.close_idle(), name="close idle accounts")
+        async with asyncio.TaskGroup() as group:
+            beside = (
+                group.create_task(desk.accounts.close_idle(), name="close idle accounts"),
+                group.create_task(uploads.clean_up(desk), name="clean up uploads"),
+                group.create_task(desk.tasks.run(), name="tasks"),
+            )
             await server.serve(sockets=[_listen(settings.worker_socket)])
-            idle.cancel()
+            for one in beside:
+                one.cancel()
         await hub.drain()
 
 

@@ -124,15 +124,20 @@ async def write(
     conflict: Conflict,
 ) -> tuple[Entry, bool]:
     """The new file, and whether the name was free before. Raises AlreadyExists for `Conflict.ERROR`."""
+    settled, replace = await place(connector, parent, name, conflict)
+    return await connector.write(parent, settled, chunks, size=size, replace=replace), not replace
+
+
+async def place(connector: Connector, parent: str, name: str, conflict: Conflict) -> tuple[str, bool]:
+    """The name to write under, and whether that replaces a file. Raises AlreadyExists."""
     taken = await find(connector, parent, name)
     if taken is None:
-        return await connector.write(parent, name, chunks, size=size, replace=False), True
+        return name, False
     if conflict is Conflict.ERROR or (conflict is Conflict.REPLACE and taken.kind is Kind.FOLDER):
         raise AlreadyExists(f"the name {name!r} is taken")
     if conflict is Conflict.REPLACE:
-        return await connector.write(parent, name, chunks, size=size, replace=True), False
-    free = await free_name(connector, parent, name)
-    return await connector.write(parent, free, chunks, size=size, replace=False), True
+        return name, True
+    return await free_name(connector, parent, name), False
 
 
 async def find(connector: Connector, parent: str, name: str) -> Entry | None:
@@ -148,8 +153,8 @@ async def free_name(connector: Connector, parent: str, name: str) -> str:
     stem, suffix = posixpath.splitext(name)
     for number in range(1, _MOST_NAMES):
         mark = f" ({number}){suffix}"
-        room = 255 - len(mark.encode())
-        candidate = stem.encode()[:room].decode("utf-8", "ignore") + mark
+        room = 255 - len(mark.encode("utf-8", "surrogateescape"))
+        candidate = stem.encode("utf-8", "surrogateescape")[:room].decode("utf-8", "ignore") + mark
         if await find(connector, parent, candidate) is None:
             return candidate
     raise AlreadyExists(f"the name {name!r} and {_MOST_NAMES} like it are taken")

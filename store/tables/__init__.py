@@ -4,7 +4,9 @@ from store.tables.accounts import AccessToken, Account, Task
 from store.tables.audit import Audit, SealedSetting
 from store.tables.base import Base, Moment, now
 from store.tables.developers import ApiKey, Application, Developer, DeveloperKey
+from store.tables.entries import Link, OfEntry, Property, entry_digest, raw_bytes
 from store.tables.networks import Agent, Enrolment, Network
+from store.tables.uploads import Upload, UploadPart
 
 __all__ = [
     "AccessToken",
@@ -17,9 +19,16 @@ __all__ = [
     "Developer",
     "DeveloperKey",
     "Enrolment",
+    "Link",
     "Moment",
     "Network",
+    "OfEntry",
+    "Property",
     "SealedSetting",
     "Task",
+    "Upload",
+    "UploadPart",
+    "entry_digest",
     "now",
+    "raw_bytes",
 ]

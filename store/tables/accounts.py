@@ -42,10 +42,15 @@ class AccessToken(Created, Base):
 
 
 class Task(Modified, Base):
-    """Asynchronous work that a client polls; `result` is JSON."""
+    """Asynchronous work that a client polls. `result`, `progress` and `error` are JSON, the worker's."""
 
     __tablename__ = "tasks"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    operation: Mapped[str] = mapped_column(String(32), default="")
+    request_id: Mapped[str | None] = mapped_column(String(64))  # of the request that began it
     state: Mapped[str] = mapped_column(String(16), default="PENDING")
+    progress: Mapped[str] = mapped_column(Text, default="{}")
     result: Mapped[str] = mapped_column(Text, default="{}")
+    error: Mapped[str | None] = mapped_column(Text)
+    finished: Mapped[datetime | None] = mapped_column(Moment, index=True)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,23 @@ import pytest
 from connectors.conformance import Store
 from connectors.conformance.direct import Direct
 from connectors.conformance.kit import names, pieces, put, whole
-from connectors.interface import Connector, NotFound, NotPermitted, OutOfSpace, StoreError
+from connectors.interface import (
+    InvalidName,
+    NotFound,
+    NotPermitted,
+    OutOfSpace,
+    Part,
+    Permission,
+    PreconditionFailed,
+    Role,
+    StoreError,
+    TimedOut,
+    Unavailable,
+    Unsupported,
+    Who,
+)
 from connectors.local import LocalConnector
+from connectors.local.threads import Threads
 
 
 @pytest.fixture
@@ -27,8 +43,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def connector(root: Path) -> AsyncIterator[Connector]:
+async def connector(root: Path) -> AsyncIterator[LocalConnector]:
     async with Store(LocalConnector, {"root": str(root)}, Direct()).opened() as connector:
+        assert isinstance(connector, LocalConnector)
         yield connector
 
 
@@ -43,7 +60,9 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("target", ["../outside", "../outside/secret", "/etc/passwd", "inside", "."])
-async def test_links_are_neither_listed_nor_followed(connector: Connector, root: Path, target: str) -> None:
+async def test_links_are_neither_listed_nor_followed(
+    connector: LocalConnector, root: Path, target: str
+) -> None:
     (root / "inside").mkdir()
     (root / "link").symlink_to(target)
     assert await names(connector, "") == ["inside"]
@@ -62,7 +81,7 @@ async def test_links_are_neither_listed_nor_followed(connector: Connector, root:
     assert sorted(os.listdir(root.parent / "outside")) == ["secret"]
 
 
-async def test_removing_a_tree_spares_what_links_lead_to(connector: Connector, root: Path) -> None:
+async def test_removing_a_tree_spares_what_links_lead_to(connector: LocalConnector, root: Path) -> None:
     (root / "tree").mkdir()
     (root / "tree" / "link").symlink_to("../../outside")
     await connector.delete("tree", recursive=True)
@@ -70,7 +89,7 @@ async def test_removing_a_tree_spares_what_links_lead_to(connector: Connector, r
     assert (root.parent / "outside" / "secret").exists()
 
 
-async def test_a_folder_swapped_for_a_link_while_it_is_used(connector: Connector, root: Path) -> None:
+async def test_a_folder_swapped_for_a_link_while_it_is_used(connector: LocalConnector, root: Path) -> None:
     """Reads race with somebody who swaps the folder for a link to the outside: never the outside's bytes."""
     (root / "real").mkdir()
     (root / "real" / "secret").write_text("mine")
@@ -97,7 +116,7 @@ async def test_a_folder_swapped_for_a_link_while_it_is_used(connector: Connector
     assert seen == {b"mine"}
 
 
-async def test_pipes_and_sockets_do_not_block(connector: Connector, root: Path) -> None:
+async def test_pipes_and_sockets_do_not_block(connector: LocalConnector, root: Path) -> None:
     os.mkfifo(root / "pipe")
     async with asyncio.timeout(5):
         for verb in (connector.stat("pipe"), connector.read("pipe")):
@@ -106,14 +125,14 @@ async def test_pipes_and_sockets_do_not_block(connector: Connector, root: Path) 
     assert await names(connector, "") == []
 
 
-async def test_a_root_that_is_gone(connector: Connector, root: Path) -> None:
+async def test_a_root_that_is_gone(connector: LocalConnector, root: Path) -> None:
     root.rmdir()
     with pytest.raises(StoreError) as told:
         await connector.list("", None, 9)
     assert str(root) not in str(told.value)
 
 
-async def test_a_full_disk(connector: Connector, root: Path) -> None:
+async def test_a_full_disk(connector: LocalConnector, root: Path) -> None:
     """A real one: a file system of 1 MiB."""
     with mounted(root, "size=1m"):
         with pytest.raises(OutOfSpace):
@@ -122,19 +141,195 @@ async def test_a_full_disk(connector: Connector, root: Path) -> None:
         await put(connector, "", "small", b"fits again")
 
 
-async def test_a_read_only_folder(connector: Connector, root: Path) -> None:
+async def test_a_read_only_folder(connector: LocalConnector, root: Path) -> None:
     with mounted(root, "ro"), pytest.raises(NotPermitted):
         await put(connector, "", "file")
 
 
-async def test_new_files_have_the_mode_that_the_mask_gives(connector: Connector, root: Path) -> None:
+async def test_new_files_have_the_mode_that_the_mask_gives(connector: LocalConnector, root: Path) -> None:
     await put(connector, "", "file")
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE((root / "file").stat().st_mode) == 0o666 & ~mask
 
 
-async def test_names_that_are_no_utf8(connector: Connector, root: Path) -> None:
+async def test_names_that_are_no_utf8(connector: LocalConnector, root: Path) -> None:
     (Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.txt"))).write_text("latin-1")
     name = (await names(connector, ""))[0]
     assert await whole(connector, name) == b"latin-1"
+
+
+# copies
+
+
+async def test_a_copied_folder_has_no_links_and_no_unfinished_uploads(
+    connector: LocalConnector, root: Path
+) -> None:
+    (root / "tree" / "below").mkdir(parents=True)
+    (root / "tree" / "below" / "program").write_text("#!/bin/sh")
+    (root / "tree" / "below" / "program").chmod(0o750)
+    (root / "tree" / "link").symlink_to("../../outside")
+    (root / "tree" / ".isthmus-unfinished").write_text("half")
+    os.mkfifo(root / "tree" / "pipe")
+    await connector.copy("tree", "", "copy")
+    found = sorted(str(path.relative_to(root / "copy")) for path in (root / "copy").rglob("*"))
+    assert found == ["below", "below/program"]
+    assert stat.S_IMODE((root / "copy" / "below" / "program").stat().st_mode) == 0o750
+
+
+async def test_a_copy_of_a_link_is_refused(connector: LocalConnector, root: Path) -> None:
+    (root / "link").symlink_to("../outside/secret")
+    with pytest.raises(NotFound):
+        await connector.copy("link", "", "copy")
+    assert os.listdir(root) == ["link"]
+
+
+@pytest.mark.parametrize("to", ["tree", "tree/below"])
+async def test_a_folder_is_not_copied_into_itself(connector: LocalConnector, root: Path, to: str) -> None:
+    (root / "tree" / "below").mkdir(parents=True)
+    with pytest.raises(InvalidName):
+        await connector.copy("tree", to, "copy")
+    assert os.listdir(root / "tree") == ["below"]
+
+
+async def test_a_cancelled_copy_leaves_nothing(connector: LocalConnector, root: Path) -> None:
+    (root / "tree").mkdir()
+    for number in range(3000):
+        (root / "tree" / str(number)).write_bytes(b"x")
+    async with asyncio.TaskGroup() as tasks:
+        copy = tasks.create_task(connector.copy("tree", "", "copy"))
+        async with asyncio.timeout(10):
+            while len(os.listdir(root)) == 1:
+                await asyncio.sleep(0)
+        assert not (root / "copy").exists()
+        copy.cancel()
+    assert copy.cancelled()
+    assert os.listdir(root) == ["tree"]
+
+
+async def test_a_copy_across_file_systems_and_onto_a_full_one(connector: LocalConnector, root: Path) -> None:
+    content = os.urandom(3_000_000)
+    (root / "file").write_bytes(content)
+    (root / "mounted").mkdir()
+    with mounted(root / "mounted", "size=8m"):
+        await connector.copy("file", "mounted", "copy")
+        assert (root / "mounted" / "copy").read_bytes() == content
+        await connector.copy("file", "mounted", "second")
+        with pytest.raises(OutOfSpace):
+            await connector.copy("file", "mounted", "third")
+        assert sorted(os.listdir(root / "mounted")) == ["copy", "second"]
+
+
+# uploads in parts
+
+
+async def test_a_part_reaches_into_no_other(connector: LocalConnector, root: Path) -> None:
+    upload = await connector.begin_upload("", "file", size=None, replace=False)
+    size = upload.part_size
+    await connector.write_part(upload.state, 2, pieces(b"end"), size=3)
+    for declared, sent in ((10, 11), (10, 9)):
+        with pytest.raises(PreconditionFailed):
+            await connector.write_part(upload.state, 1, pieces(b"x" * sent), size=declared)
+    with pytest.raises(PreconditionFailed):
+        await connector.write_part(upload.state, 1, pieces(b"x"), size=size + 1)
+    with pytest.raises(PreconditionFailed, match="part 1"):
+        await connector.complete_upload(upload.state, [Part(2, 3, "3")])
+    await connector.write_part(upload.state, 1, pieces(b"y" * size), size=size)
+    await connector.complete_upload(upload.state, [Part(1, size, str(size)), Part(2, 3, "3")])
+    assert (root / "file").read_bytes() == b"y" * size + b"end"
+
+
+async def test_parts_that_were_never_written_make_no_file(connector: LocalConnector, root: Path) -> None:
+    upload = await connector.begin_upload("", "file", size=None, replace=False)
+    with pytest.raises(PreconditionFailed):
+        await connector.complete_upload(upload.state, [Part(1, 100, "100")])
+    assert not (root / "file").exists()
+    await connector.abandon_upload(upload.state)
+    assert os.listdir(root) == []
+
+
+async def test_an_upload_does_not_follow_a_link_in_its_place(connector: LocalConnector, root: Path) -> None:
+    """Somebody swaps the hidden file for a link to the outside."""
+    upload = await connector.begin_upload("", "file", size=None, replace=False)
+    hidden = next(root.iterdir())
+    hidden.unlink()
+    hidden.symlink_to("../outside/secret")
+    with pytest.raises(NotFound):
+        await connector.write_part(upload.state, 1, pieces(b"mine now"), size=8)
+    assert (root.parent / "outside" / "secret").read_text() == "not yours"
+
+
+# permissions, room
+
+
+async def test_permissions_are_mode_bits(connector: LocalConnector, root: Path) -> None:
+    await connector.mkdir("", "folder")
+    (root / "folder").chmod(0o700)
+    await connector.set_permissions("folder", [Permission(Who.ANYONE, Role.READER)], replace=False)
+    assert stat.S_IMODE((root / "folder").stat().st_mode) == 0o705
+    for stranger in (Permission(Who.USER, Role.READER, "daemon"), Permission(Who.GROUP, Role.READER, "bin")):
+        with pytest.raises(Unsupported):
+            await connector.set_permissions("folder", [stranger], replace=True)
+    assert stat.S_IMODE((root / "folder").stat().st_mode) == 0o705
+
+
+async def test_permissions_do_not_pass_through_a_link(connector: LocalConnector, root: Path) -> None:
+    secret = root.parent / "outside" / "secret"
+    secret.chmod(0o600)
+    (root / "link").symlink_to("../outside/secret")
+    with pytest.raises(NotFound):
+        await connector.set_permissions("link", [Permission(Who.ANYONE, Role.READER)], replace=False)
+    with pytest.raises(FileNotFoundError):
+        connector._tree.chmod(["link"], 0o644)  # the link came between the look and the change
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+async def test_the_quota_is_the_file_systems(connector: LocalConnector, root: Path) -> None:
+    with mounted(root, "size=8m"):
+        await put(connector, "", "file", b"x" * 1_000_000)
+        quota = await connector.quota()
+    assert quota.total == 8 * 1024 * 1024
+    assert quota.used is not None
+    assert 1_000_000 <= quota.used < 1_100_000
+    assert quota.free == quota.total - quota.used
+
+
+async def test_a_closed_account_says_so(root: Path) -> None:
+    async with Store(LocalConnector, {"root": str(root)}, Direct()).opened() as connector:
+        pass
+    with pytest.raises(Unavailable):
+        await connector.stat("")
+
+
+# threads
+
+
+async def test_a_call_that_began_is_waited_for_when_its_caller_is_cancelled() -> None:
+    """It may be using a descriptor that the caller closes next."""
+    threads = Threads(5.0)
+    began, go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def act() -> None:
+        began.set()
+        go.wait(5)
+        ended.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        calling = tasks.create_task(threads.run(act))
+        await asyncio.to_thread(began.wait)
+        calling.cancel()
+        await asyncio.wait([calling], timeout=0.1)
+        assert not calling.done()
+        go.set()
+    assert calling.cancelled()
+    assert ended.is_set()
+    threads.close()
+
+
+async def test_a_dead_mount_is_given_up() -> None:
+    threads, go = Threads(0.1), threading.Event()
+    with pytest.raises(TimedOut):
+        await threads.run(lambda: go.wait(5))
+    assert await threads.run(lambda: "another thread") == "another thread"
+    go.set()
+    threads.close()

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,20 +37,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             made.stop()
 
 
-def opened(gateway: Gateway, path: str) -> Any:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{gateway.port}/v1/accounts/me/storage/{path}",
-        headers={"Authorization": f"Bearer {gateway.account['access_token']}"},
-    )
-    return urllib.request.urlopen(request, timeout=90)
-
-
 def big(gateway: Gateway) -> Any:
     """The big file's body, opened."""
-    with opened(gateway, "folders/root/contents") as answer:
-        listed = json.load(answer)["objects"]
-    number = next(entry["id"] for entry in listed if entry["name"] == "big.bin")
-    return opened(gateway, f"files/{number}/contents")
+    return gateway.content("big.bin")
 
 
 def rest(answer: Any) -> int:
@@ -121,6 +109,18 @@ def test_a_gateway_killed_under_a_transfer_comes_back_with_its_agent(gateway: Ga
         gateway.gateway.kill()
         gateway.gateway.wait()
         assert rest(answer) < BIG - 1_000_000
+    gateway.serve()
+    gateway.until(gateway.connected, within=60)
+    assert works(gateway)
+
+
+def test_a_killed_supervisor_takes_its_processes_with_it(gateway: Gateway) -> None:
+    children = psutil.Process(gateway.gateway.pid).children(recursive=True)
+    assert len(children) >= 2
+    gateway.gateway.kill()
+    gateway.gateway.wait()
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive, gone
     gateway.serve()
     gateway.until(gateway.connected, within=60)
     assert works(gateway)
@@ -206,9 +206,46 @@ def test_what_a_store_or_an_agent_refuses_is_said_clearly(
         assert inner not in json.dumps(error)
 
 
+def test_a_full_disk_is_said_and_leaves_no_name(gateway: Gateway) -> None:
+    small = gateway.server.data / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)], check=True)
+    try:
+        account = gateway.add_account(root=str(small))
+        status, error = gateway.upload("large.bin", bytes(16 * 1024 * 1024), account["access_token"])
+        assert (status, error["status_code"]) == (507, 507), error
+        assert "no room" in error["message"]
+        assert list(small.iterdir()) == []
+        assert gateway.upload("fits.bin", b"x" * 1000, account["access_token"])[0] == 201
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+        small.rmdir()
+
+
 def test_without_an_agent_the_network_is_said_to_be_away(gateway: Gateway) -> None:
     gateway.running_agent.send_signal(signal.SIGTERM)
     gateway.running_agent.wait(90)
     gateway.until(lambda: not gateway.connected())
     status, error = gateway.call("GET", "/accounts/me/storage/folders/root/contents")
     assert (status, error["error_code"]) == (503, "network_unavailable")
+
+
+def test_nothing_of_all_this_is_kept(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Database, logs and every other file of the gateway and the agent: no secret, no content."""
+    gateway.run_agent()
+    gateway.until(gateway.connected, within=60)
+    content = os.urandom(20) * 50_000
+    assert gateway.upload("traceless.bin", content)[0] == 201
+    with gateway.content("traceless.bin") as answer:
+        assert answer.read() == content
+    gateway.stop()
+    key = gateway.server.private_key.split("\n")[2]
+    token = gateway.account["access_token"]
+    secret = {"key": key, "token": token, "API key": gateway.app["api_key"], "invitation": gateway.invitation}
+    sought = {name: value.encode() for name, value in secret.items()} | {"content": content[:40]}
+    files = [*gateway.data.rglob("*"), *gateway.folder.glob("log*"), *gateway.folder.glob("agent*")]
+    searched = [file for file in files if file.is_file()]
+    assert {file.suffix for file in searched} >= {".db", ".pem", ".toml", ""}
+    for file in searched:
+        held = file.read_bytes()
+        assert not [name for name, value in sought.items() if value in held], file.name

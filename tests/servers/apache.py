@@ -22,7 +22,7 @@ class Apache:
     port: int
     data: Path
     ca: str | None
-    log: Path  # a line a request: method and status
+    log: Path  # a line a request: method, status, and its X-Trace header or -
 
 
 @contextmanager
@@ -114,7 +114,7 @@ ServerName localhost
 {modules}
 {user}TypesConfig /etc/mime.types
 ErrorLog {folder}/error.log
-CustomLog {folder}/access.log "%m %>s"
+CustomLog {folder}/access.log "%m %>s %{{X-Trace}}i"
 DavLockDB {folder}/lock/DavLock
 DocumentRoot {folder}/data
 {https if tls else ""}<Directory {folder}/data>

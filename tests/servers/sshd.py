@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.private_network import PrivateNetwork
+
 
 @dataclass(frozen=True)
 class Sshd:
@@ -32,7 +34,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def sshd(folder: Path) -> Iterator[Sshd]:
+def sshd(folder: Path, network: PrivateNetwork | None = None) -> Iterator[Sshd]:
+    """On this machine, or inside a private network; on 127.0.0.1 either way."""
     data = folder / "data"
     data.mkdir(parents=True)
     if os.getuid() == 0:
@@ -47,12 +50,12 @@ def sshd(folder: Path) -> Iterator[Sshd]:
         "KbdInteractiveAuthentication no\nMaxStartups 200:30:400\nSubsystem sftp internal-sftp\n"
     )
     server = subprocess.Popen(
-        ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "conf")],
+        [*(network.inside if network else ()), "/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "conf")],
         start_new_session=True,
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for_port(port)
+        (network.wait_for_port if network else wait_for_port)(port)
         yield Sshd(port, getpass.getuser(), (folder / "ck").read_text(), data, server.pid)
     finally:
         os.killpg(server.pid, signal.SIGKILL)

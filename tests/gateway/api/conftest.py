@@ -16,7 +16,9 @@ from store.engine import open_database
 from store.envelope import keyfiles
 from store.envelope.unseal import UnsealingKey
 from tests.gateway.api.fake_worker import FakeWorker
+from tests.gateway.api.folder_doubles import DOUBLES
 from tests.gateway.api.served import Connected, Gateway, wait_until
+from tests.gateway.api.whole import Whole, registered, whole_gateway
 
 if TYPE_CHECKING:
     import uvicorn
@@ -47,7 +49,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     thread = threading.Thread(target=lambda: uvloop.run(serve()), name="api")
     thread.start()
     wait_until(lambda: bool(serving) and serving[0].started)
-    yield Gateway(settings, settings.port, worker, sealing)
+    yield Gateway(settings, settings.port, sealing, worker)
     serving[0].should_exit = True
     thread.join(timeout=20)
     listening.close()
@@ -65,6 +67,16 @@ def worker(gateway: Gateway) -> Iterator[FakeWorker]:
 @pytest.fixture
 def mine(gateway: Gateway) -> Connected:
     return gateway.connect()
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    """A gateway with its real worker, and connectors of the tests' own."""
+    with (
+        registered(DOUBLES),
+        whole_gateway(tmp_path_factory.mktemp("whole"), idle_timeout=5.0) as running,
+    ):
+        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -18,6 +18,7 @@ from connectors.interface import (
     NotFound,
     PreconditionFailed,
     StoreError,
+    Unsupported,
 )
 from gateway.operations import (
     ROOT,
@@ -30,6 +31,8 @@ from gateway.operations import (
     Reading,
     TunnelView,
 )
+from gateway.operations.extras import Extras
+from gateway.operations.uploads import Uploads
 from store.envelope import Context
 from store.envelope.unseal import UnsealingKey, unseal
 
@@ -77,6 +80,7 @@ class FakeWorker(Operations):
         self.cancelled: list[str] = []
         self.forgotten: list[int] = []
         self.calls: list[str] = []
+        self.uploads, self.extras = Uploads(self._lacks), Extras(self._lacks)
 
     # what tests look at and prepare
 
@@ -113,7 +117,15 @@ class FakeWorker(Operations):
         found = self._find("list", account, folder, "folder")
         return self._page(sorted(found.children.values(), key=lambda node: node.name), cursor, limit)
 
-    async def search(self, account: AccountRef, query: str, cursor: str | None, limit: int) -> PageView:
+    async def search(
+        self,
+        account: AccountRef,
+        query: str,
+        cursor: str | None,
+        limit: int,
+        *,
+        parents: Sequence[str] = (),
+    ) -> PageView:
         self._find("search", account, ROOT, "folder")
         matching = [node for node in self._nodes[account.id].values() if query in node.name]
         return self._page(sorted(matching, key=lambda node: node.path), cursor, limit)
@@ -144,16 +156,25 @@ class FakeWorker(Operations):
         return self._view(node)
 
     async def copy(
-        self, account: AccountRef, entry_id: str, kind: str, *, parent_id: str, name: str | None
+        self,
+        account: AccountRef,
+        entry_id: str,
+        kind: str,
+        *,
+        parent_id: str,
+        name: str | None,
+        target: AccountRef | None = None,
     ) -> EntryView:
         node = self._find("copy", account, entry_id, kind)
-        target = self._find("copy", account, parent_id, "folder")
-        made = self.put(account.id, self._free(target, name or node.name), node.data, target)
+        into = self._find("copy", target or account, parent_id, "folder")
+        made = self.put((target or account).id, self._free(into, name or node.name), node.data, into)
         for child in node.children.values():
-            self.put(account.id, child.name, child.data, made)
+            self.put((target or account).id, child.name, child.data, made)
         return self._view(made)
 
-    async def delete(self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool) -> None:
+    async def delete(
+        self, account: AccountRef, entry_id: str, kind: str, *, recursive: bool, permanent: bool = False
+    ) -> None:
         node = self._find("delete", account, entry_id, kind)
         if node.children and not recursive:
             raise NotEmpty("the folder is not empty: add recursive=true")
@@ -270,6 +291,12 @@ class FakeWorker(Operations):
         pass
 
     # inside
+
+    async def _lacks(self, name: str, *_: Any, **__: Any) -> Any:
+        """Of uploads in parts and extras the double has none."""
+        if name == "abandon_uploads":
+            return {}
+        raise Unsupported(f"the double has no {name}")
 
     def _find(self, call: str, account: AccountRef, entry_id: str, kind: str | None) -> Node:
         self.calls.append(call)

@@ -11,6 +11,7 @@ from store import envelope
 from store.engine import Database, open_database
 from store.queries import accounts, applications, developers
 from store.queries import tokens as access_tokens
+from store.tables import Account
 from tests.gateway.api.fake_worker import FakeWorker
 
 
@@ -39,12 +40,11 @@ class Connected:
 
 
 @dataclass
-class Gateway:
-    """A served api: uvicorn on a free port, a SQLite database, the double of the worker."""
+class Served:
+    """A served api: uvicorn on a free port, a SQLite database."""
 
     settings: Settings
     port: int
-    worker: FakeWorker
     sealing: envelope.SealingKey
 
     @property
@@ -89,11 +89,11 @@ class Gateway:
 
         return self.work(act)
 
-    def another_account(self, owner: Connected) -> Connected:
+    def another_account(self, owner: Connected, *, service: str = "local") -> Connected:
         """One more account of the same application."""
 
         async def act(database: Database) -> Connected:
-            account_id, token = await self._account(database, owner.application_id, "local", tokens.make())
+            account_id, token = await self._account(database, owner.application_id, service, tokens.make())
             return Connected(
                 owner.developer_id, owner.meta_token, owner.application_id, owner.api_key, account_id, token
             )
@@ -115,12 +115,25 @@ class Gateway:
             await access_tokens.create(
                 session, account.id, tokens.digest(token), self._seal("access_tokens", token), "all", None
             )
-        self.worker.root(account.id)
+        await self._prepare(database, account)
         return account.id, token
+
+    async def _prepare(self, database: Database, account: Account) -> None:
+        """Makes the account's store."""
 
     def _seal(self, table: str, secret: str) -> bytes:
         context = envelope.Context(table, tokens.digest(secret).hex(), "sealed")
         return envelope.seal(secret.encode(), context, self.sealing)
+
+
+@dataclass
+class Gateway(Served):
+    """A served api with the double of the worker."""
+
+    worker: FakeWorker
+
+    async def _prepare(self, database: Database, account: Account) -> None:
+        self.worker.root(account.id)
 
 
 def wait_until(condition: Callable[[], bool], within: float = 10.0) -> None:

@@ -170,16 +170,11 @@ def test_other_fields(
 @pytest.mark.parametrize(
     ("path", "named"),
     [
-        ("storage/links", "links"),
-        ("storage/multipart/5", "multipart"),
-        ("storage/recent", "recent"),
-        ("storage/files/x/permissions", "permissions"),
-        ("storage/files/x/properties", "properties"),
         ("storage/files/x/thumbnail", "thumbnails"),
         ("events", "events"),
         ("cal/calendars", "the Calendar API"),
         ("crm/contacts", "the CRM API"),
-        ("team/users", "the Team API"),
+        ("team/users", "team: listing users and groups by the local connector"),
     ],
 )
 def test_what_is_not_built_says_so(
@@ -196,9 +191,37 @@ def test_headers_that_ask_for_what_is_not_built(
     url = gateway.storage(mine, "folders/root")
     refused(http.get(url, headers={**mine.bearer, "X-Kloudless-Async": "true"}), "X-Kloudless-Async", 501)
     refused(http.get(f"{url}?return_type=task", headers=mine.bearer), "X-Kloudless-Async", 501)
-    raw = {**mine.bearer, "X-Kloudless-Raw-Headers": "{}"}
-    refused(http.get(url, headers=raw), "X-Kloudless-Raw-Headers", 501)
     refused(http.get(url, headers={**mine.bearer, "X-Kloudless-As-User": "5"}), "X-Kloudless-As-User", 403)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "[]",
+        "{",
+        '{"X-A": 1}',
+        '{"X-A": null}',
+        '{"Host": "elsewhere"}',
+        '{"authorization": "Basic x"}',
+        '{"COOKIE": "a=b"}',
+        '{"Connection": "close"}',
+        '{"Transfer-Encoding": "chunked"}',
+        '{"Content-Length": "5"}',
+        '{"Proxy-Authorization": "x"}',
+        '{"X-A": "one\\r\\nHost: two"}',
+        '{"X A": "b"}',
+        '{"": "b"}',
+        '{"X-A": "%s"}' % ("b" * 9000),
+    ],
+)
+def test_raw_headers_that_no_store_may_get(
+    http: requests.Session, gateway: Gateway, mine: Connected, worker: FakeWorker, given: str
+) -> None:
+    worker.calls.clear()
+    url = gateway.storage(mine, "folders/root")
+    headers = {**mine.bearer, "X-Kloudless-Raw-Headers": given}
+    refused(http.get(url, headers=headers), "X-Kloudless-Raw-Headers", 400)
+    assert worker.calls == []
 
 
 def test_methods(http: requests.Session, gateway: Gateway, mine: Connected) -> None:

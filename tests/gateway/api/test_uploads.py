@@ -4,6 +4,7 @@ import json
 import socket
 import urllib.parse
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -103,11 +104,15 @@ def test_a_form_without_a_boundary(http: requests.Session, mine: Connected, url:
         assert refused.json()["message"].startswith("Content-Type:")
 
 
-def test_an_upload_from_a_url_is_not_there_yet(http: requests.Session, mine: Connected, url: str) -> None:
-    asked = {"url": "http://127.0.0.1/", "name": "a", "parent_id": "root"}
-    refused = http.post(url, json=asked, headers=mine.bearer)
-    assert refused.status_code == 501
-    assert "URL" in refused.json()["message"]
+@pytest.mark.parametrize("field", ["url", "name", "parent_id"])
+def test_an_upload_from_a_url_names_what_is_missing(
+    http: requests.Session, mine: Connected, url: str, field: str
+) -> None:
+    asked: dict[str, Any] = {"url": "https://example.com/", "name": "a", "parent_id": "root"}
+    for wrong in (None, 5, ["x"]):
+        refused = http.post(url, json={**asked, field: wrong}, headers=mine.bearer)
+        assert refused.status_code == 400
+        assert refused.json()["message"].startswith(f"{field}:")
 
 
 def test_replacing_needs_the_version_that_was_asked_for(

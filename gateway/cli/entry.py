@@ -1,0 +1,13 @@
+"""What `isthmus` calls: the command, or one line that says what this machine lacks for it."""
+
+
+def main() -> None:
+    """The entry of `isthmus`. On an install of the agent alone it ends with how to get the rest."""
+    try:
+        from gateway.cli.main import main as run
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"isthmus: {error.name} is not installed, this machine has the agent alone: "
+            "pip install 'isthmus[gateway]' brings the gateway"
+        ) from None
+    run()

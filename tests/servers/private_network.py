@@ -1,0 +1,67 @@
+"""A private network for real: a namespace joined by one link, behind a firewall that lets nothing in."""
+
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+_FIREWALL = """
+table inet inside {
+  chain input {
+    type filter hook input priority 0; policy drop;
+    iif lo accept
+    ct state established,related accept
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class PrivateNetwork:
+    """A namespace; `outside` is the address of this end of the link, the one thing that it can reach."""
+
+    name: str
+    link: str
+    outside: str
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """In front of a command that is to run in there."""
+        return ("ip", "netns", "exec", self.name)
+
+    def set_link(self, state: str) -> None:
+        """`up` or `down`: down, packets are lost both ways and nobody is told."""
+        _run("ip", "link", "set", self.link, state)
+
+    def wait_for_port(self, port: int, within: float = 15.0) -> None:
+        """Returns when something in there listens."""
+        deadline = time.monotonic() + within
+        while f":{port} " not in _run(*self.inside, "ss", "-H", "-l", "-t", "-n"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nothing listens on port {port} in there")
+            time.sleep(0.05)
+
+
+@contextmanager
+def private_network() -> Iterator[PrivateNetwork]:
+    """Made and removed."""
+    mark, third = secrets.token_hex(3), secrets.randbelow(250)
+    network = PrivateNetwork(f"inside-{mark}", f"vo{mark}", f"198.18.{third}.1")
+    inner = f"vi{mark}"
+    with ExitStack() as stack:
+        _run("ip", "netns", "add", network.name)
+        stack.callback(_run, "ip", "netns", "delete", network.name)
+        _run("ip", "link", "add", network.link, "type", "veth", "peer", inner, "netns", network.name)
+        _run("ip", "address", "add", f"{network.outside}/30", "dev", network.link)
+        network.set_link("up")
+        _run("ip", "-n", network.name, "address", "add", f"198.18.{third}.2/30", "dev", inner)
+        for link in (inner, "lo"):
+            _run("ip", "-n", network.name, "link", "set", link, "up")
+        subprocess.run([*network.inside, "nft", "-f", "-"], input=_FIREWALL, text=True, check=True)
+        yield network
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
