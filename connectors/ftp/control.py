@@ -24,6 +24,7 @@ from connectors.interface import (
     BadAnswer,
     BadCredential,
     Context,
+    InvalidName,
     StoreError,
     UntrustedHost,
 )
@@ -47,7 +48,7 @@ class Control(aioftp.BaseClient):
 
     Attributes:
         home: the folder that the server logs the user in to.
-        features: what the server says it can do (RFC 2389), upper case: `MLST`, `UTF8`.
+        features: what the server says it can do (RFC 2389), upper case: `MLST`, `UTF8`, `AUTH TLS`.
         in_step: whether every command has had its final reply; only then may the connection be used again.
     """
 
@@ -137,10 +138,7 @@ class Control(aioftp.BaseClient):
         finally:
             data.abort()
         await self.reply(226, 250)
-        encoding = self._settings.encoding
-        return [
-            line.removesuffix(b"\r").decode(encoding, "surrogateescape") for line in gathered.split(b"\n")
-        ]
+        return [self._text(line.removesuffix(b"\r")) for line in gathered.split(b"\n")]
 
     async def transfer(self, command: str, *, offset: int = 0) -> DataConnection:
         """A data connection on which the server has begun the transfer that the command asks for.
@@ -248,11 +246,12 @@ class Control(aioftp.BaseClient):
 
     async def _log_in(self) -> None:
         s = self._settings
+        self.features = await self._features()  # before: a server that wants TLS may hang up on USER
         reply = await self.ask(f"USER {s.username}")
         if reply.code in (331, 332):
             password = s.password.get_secret_value() if s.password else "guest"
             reply = await self.ask(f"PASS {password}")
-        elif reply.code != 230 and s.tls is Tls.NONE and await self._offers_tls():
+        elif not reply.good and s.tls is Tls.NONE and "AUTH TLS" in self.features:
             raise BadCredential("the server refuses logins in the clear: set tls to explicit")
         if 400 <= reply.code < 500:
             raise refusal(reply)
@@ -262,7 +261,7 @@ class Control(aioftp.BaseClient):
             await self.ask("PBSZ 0")
             if not (await self.ask("PROT P")).good:
                 raise UntrustedHost("the server refuses to encrypt file transfers")
-        self.features = await self._features()
+        self.features = self.features or await self._features()
         if "UTF8" in self.features and s.encoding == "utf-8":
             await self.ask("OPTS UTF8 ON")  # some refuse, as it is always on
         await self.ask("TYPE I", 200)
@@ -270,15 +269,13 @@ class Control(aioftp.BaseClient):
         if where.code == 257:
             self.home = str(self.parse_directory_response(where.lines[-1])) or "/"
 
-    async def _offers_tls(self) -> bool:
-        return any(feature.startswith("AUTH TLS") for feature in await self._features())
-
     async def _features(self) -> frozenset[str]:
         reply = await self.ask("FEAT")
         if reply.code != 211:
             return frozenset()
-        named = (line.strip().upper() for line in reply.lines[1:-1])
-        return frozenset(name if name.startswith("AUTH") else name.partition(" ")[0] for name in named)
+        named = [line.strip().upper() for line in reply.lines[1:-1]]
+        whole = {"AUTH TLS" for name in named if name.startswith("AUTH TLS")}
+        return frozenset(name.partition(" ")[0] for name in named) | whole
 
     # data connections
 
@@ -347,18 +344,26 @@ class Control(aioftp.BaseClient):
         return code, lines
 
     async def parse_line(self) -> tuple[Code, str]:
-        """One line of a reply; bytes that are in another encoding are replaced."""
+        """One line of a reply."""
         try:
             line = await self.stream.readline()
         except ValueError as error:
             raise BadAnswer("the server's reply is longer than a line may be") from error
         if not line.endswith(b"\n"):
             raise ConnectionResetError("closed")
-        text = line.decode(self._settings.encoding, "replace").rstrip("\r\n")
+        text = self._text(line).rstrip("\r\n")
         return Code(text[:3]), text[3:]
 
+    # bytes
+
+    def _text(self, told: bytes | bytearray) -> str:
+        return told.decode(self._settings.encoding, "surrogateescape")
+
     def _bytes(self, command: str) -> str:
-        return command.encode(self._settings.encoding, "surrogateescape").decode("latin-1")
+        try:
+            return command.encode(self._settings.encoding, "surrogateescape").decode("latin-1")
+        except UnicodeEncodeError as error:
+            raise InvalidName("the account's encoding lacks a character of this") from error
 
 
 def _port(match: re.Match[str] | None) -> int:

@@ -99,6 +99,8 @@ class DataConnection(asyncio.Protocol):
         """Hands a piece over, and waits while too much is under way."""
         self._check()
         assert self._transport is not None  # noqa: S101  connected
+        if self._transport.is_closing():  # broken, though asyncio has not told us yet
+            raise Unavailable(BROKE)
         self._transport.write(piece)
         while not self._writable:
             await self._wait()

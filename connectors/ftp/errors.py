@@ -29,6 +29,10 @@ class Closing(Unavailable):
     """The server closes the connection by itself: it is stopping, idle for too long, or has too many."""
 
 
+class LocalError(Unavailable):
+    """Something on the server's own side went wrong (451)."""
+
+
 # RFC 959, 4.2; RFC 2228, 5.1 and RFC 4217 for 431 and 52x to 53x
 _TABLE: dict[int, tuple[type[StoreError], str]] = {
     421: (Closing, "the server closes the connection: it is stopping, or has too many"),
@@ -37,7 +41,7 @@ _TABLE: dict[int, tuple[type[StoreError], str]] = {
     430: (BadCredential, "the server does not accept the user name or password"),
     431: (UntrustedHost, "the server can't do TLS now"),
     450: (Unavailable, "the file is in use on the server"),
-    451: (Unavailable, "the server failed while it read or wrote: is its disk full?"),
+    451: (LocalError, "the server failed at that, and says no more"),
     452: (OutOfSpace, "no room is left on the server"),
     500: (Unsupported, "the server does not know this command"),
     501: (InvalidName, "the server does not understand the name"),

@@ -55,7 +55,7 @@ class Pool:
     async def replace(self, control: Control) -> Control:
         """Another login in the place of a broken one. Raises what opening one does."""
         control.abort()
-        new = await self._opened()
+        new = self._alive(await self._opened())
         self._used.discard(control)
         self._used.add(new)
         return new
@@ -79,9 +79,9 @@ class Pool:
         while True:
             await self._acquire(self._slots)
             try:
-                control = await self._reused() or await self._opened()
+                control = self._alive(await self._reused() or await self._opened())
             except (BadCredential, Closing):  # servers say 421 or 530 to one login too many
-                if not self._used:
+                if not (self._used or self._idle):
                     self._slots.release()
                     raise
                 asyncio.get_running_loop().call_later(_KEEP, self._slots.release)
@@ -93,7 +93,12 @@ class Pool:
             return control
 
     async def _opened(self) -> Control:
-        control = await self._open()
+        if self._closed:
+            raise Unavailable(CLOSED)
+        return await self._open()
+
+    def _alive(self, control: Control) -> Control:
+        """The same, unless the account was closed while we waited for it."""
         if self._closed:
             control.abort()
             raise Unavailable(CLOSED)
@@ -101,7 +106,8 @@ class Pool:
 
     async def _reused(self) -> Control | None:
         """An idle connection that still answers; broken ones are dropped without a word."""
-        await asyncio.sleep(0)  # so that what the network has to say of them is heard
+        for _ in range(2):  # in one turn the loop hears that a server is gone, in the next it tells
+            await asyncio.sleep(0)
         while self._idle:
             control, timer = self._idle.pop()
             fresh = timer.when() - asyncio.get_running_loop().time() > _KEEP - _FRESH

@@ -1,12 +1,14 @@
 """The bytes of one file, on a login and a data connection of their own."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from connectors.ftp.control import Control
 from connectors.ftp.data import DataConnection
+from connectors.ftp.errors import LocalError
 from connectors.ftp.pool import Lease
-from connectors.interface import PreconditionFailed, StoreError
+from connectors.interface import OutOfSpace, PreconditionFailed, StoreError
 
 type Check = Callable[[Control], Awaitable[None]]
 
@@ -91,13 +93,15 @@ async def upload(control: Control, command: str, chunks: AsyncIterator[bytes]) -
     try:
         async for chunk in chunks:
             if chunk:
-                await _write(control, data, chunk)
+                with _storing():
+                    await _write(control, data, chunk)
                 sent += len(chunk)
         data.finish()
     except BaseException:
         data.abort()
         raise
-    await control.reply(226, 250)
+    with _storing():
+        await control.reply(226, 250)
     return sent
 
 
@@ -107,3 +111,12 @@ async def _write(control: Control, data: DataConnection, chunk: bytes) -> None:
     except StoreError as error:
         data.abort()
         raise await control.why(error) from error
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    """Vsftpd and ProFTPD say 451, no more than "failed", when their disk is full."""
+    try:
+        yield
+    except LocalError as error:
+        raise OutOfSpace("the server failed to write: most likely no room is left on it") from error

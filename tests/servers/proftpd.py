@@ -43,7 +43,7 @@ AuthOrder mod_auth_file.c
 AuthUserFile {folder}/users
 RequireValidShell off
 RootLogin on
-PassivePorts 20000 40000
+PassivePorts 20000 29999
 AllowOverwrite {overwrite}
 AllowStoreRestart on
 AllowRetrieveRestart on

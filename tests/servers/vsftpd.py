@@ -15,6 +15,7 @@ from tests.servers.certificates import certificate
 from tests.servers.sshd import free_port, wait_for_port
 
 USER, PASSWORD = "anonymous", "someone@example.org"
+PASSIVE_PORTS = "20000-29999"  # below those that the system gives to clients and to `free_port`
 
 _PLAIN = """\
 background=NO
@@ -34,7 +35,7 @@ write_enable=YES
 allow_writeable_chroot=YES
 connect_from_port_20=NO
 pasv_min_port=20000
-pasv_max_port=40000
+pasv_max_port=29999
 secure_chroot_dir={folder}/empty
 xferlog_enable=YES
 log_ftp_protocol=YES
@@ -74,8 +75,10 @@ class Vsftpd:
 
     def commands(self) -> list[str]:
         """Every command so far, without its argument."""
+        if not self.log.exists():  # nobody has connected yet
+            return []
         lines = self.log.read_text(errors="replace").splitlines()
-        return [line.split('"')[1].split()[0] for line in lines if "FTP command:" in line]
+        return [line.split('"')[3].split()[0] for line in lines if "FTP command:" in line]
 
 
 @contextmanager
