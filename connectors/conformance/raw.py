@@ -87,7 +87,7 @@ class RawTests(Kit):
         entry = await put(full, folder, "file", b"bytes")
         fields = [
             ("authorization", "Bearer of-the-caller"),
-            ("cookie", "session=of-the-caller"),
+            ("proxy-authorization", "Basic of-the-caller"),
             ("host", "elsewhere.example"),
             ("x-trace", "kept"),
         ]

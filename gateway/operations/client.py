@@ -24,6 +24,7 @@ from gateway.operations.messages import (
     RecentView,
     TunnelView,
 )
+from gateway.operations.raw import RawRequests
 from gateway.operations.uploads import Uploads
 
 _MOST_JSON = 64 * 1024 * 1024
@@ -44,6 +45,7 @@ class Operations:
         self.uploads = Uploads(self._call)
         self.extras = Extras(self._call)
         self.grants = Grants(self._call)
+        self.raw = RawRequests(self._send)
 
     async def aclose(self) -> None:
         """Closes the connections."""
