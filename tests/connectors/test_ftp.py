@@ -20,6 +20,7 @@ from connectors.conformance import Store
 from connectors.conformance.direct import Direct
 from connectors.conformance.kit import FullConnector, names, put, whole
 from connectors.ftp import FtpConnector, FtpSettings, pool
+from connectors.ftp.errors import Reply, refusal
 from connectors.interface import (
     AlreadyExists,
     BadAnswer,
@@ -35,6 +36,7 @@ from connectors.interface import (
     Throttled,
     TimedOut,
     Unavailable,
+    Unsupported,
     UntrustedHost,
 )
 from tests.servers import proftpd as pro
@@ -477,6 +479,30 @@ async def test_a_closed_account(facts: Proftpd) -> None:
 
 
 # refusals
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (421, Unavailable),
+        (425, Unavailable),
+        (426, Unavailable),
+        (450, Unavailable),
+        (452, OutOfSpace),
+        (500, Unsupported),
+        (530, Unavailable),
+        (534, UntrustedHost),
+        (550, NotFound),
+        (552, OutOfSpace),
+        (553, InvalidName),
+        (299, BadAnswer),
+    ],
+)
+def test_a_reply_is_an_error_of_ours(code: int, error: type[StoreError]) -> None:
+    told = refusal(Reply(code, ["-/home/ann/secret is on 10.1.2.3", " end"]))
+    assert isinstance(told, error)
+    assert "secret" not in str(told)
+    assert "10.1" not in str(told)
 
 
 async def test_an_account_that_may_only_read(tmp_path: Path) -> None:
