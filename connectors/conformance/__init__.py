@@ -6,7 +6,8 @@ Subclass `Conformance` in a test module of your own, or run them as they are:
         --connector sftp --set host=files.example --set username=me --set password=@FILE
 """
 
+from connectors.conformance.direct import Direct
 from connectors.conformance.kit import Store
 from connectors.conformance.suite import Conformance
 
-__all__ = ["Conformance", "Store"]
+__all__ = ["Conformance", "Direct", "Store"]
