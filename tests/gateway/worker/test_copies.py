@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -78,7 +78,7 @@ class Store(LocalConnector):
             content.chunks = self._changing(content.chunks, self.changes_meanwhile)
         return content
 
-    async def _changing(self, chunks: AsyncIterator[bytes], path: Path) -> AsyncIterator[bytes]:
+    async def _changing(self, chunks: AsyncIterator[bytes], path: Path) -> AsyncGenerator[bytes]:
         async for chunk in chunks:
             yield chunk
         path.write_bytes(b"changed")
