@@ -26,7 +26,16 @@ from connectors.interface import (
     settings_schema,
 )
 
-_SECRETS = ("password", "passphrase", "private_key", "secret", "secret_access_key", "token", "account_key")
+_SECRETS = (
+    "password",
+    "passphrase",
+    "private_key",
+    "secret",
+    "secret_access_key",
+    "token",
+    "account_key",
+    "credentials",
+)
 
 
 @pytest.mark.asyncio

@@ -39,6 +39,7 @@ class SqlarConnector(Connector):
     name: ClassVar[str] = "sqlar"
     friendly_name: ClassVar[str] = "SQLite archive"
     settings: ClassVar[type[Settings]] = SqlarSettings
+    on_gateway: ClassVar[bool] = True
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
             Capability.MKDIR,
