@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from connectors.interface import Unavailable
 from isthmus_sqlar.archive import Archive
@@ -73,7 +74,9 @@ class Connections:
             except asyncio.CancelledError:
                 if archive is not None:
                     archive.stop()
-                await asyncio.wait([running])
+                while not running.done():  # however often it is cancelled: the thread may be in SQLite
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([running])
                 raise
 
     async def aclose(self) -> None:
