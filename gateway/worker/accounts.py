@@ -13,6 +13,7 @@ from connectors import registry
 from connectors.interface import Connector, Context, Dialer, NotFound
 from gateway.operations import AccountRef
 from gateway.worker.ids import Ids
+from gateway.worker.senders import Senders
 from store import envelope
 from store.engine import Database
 from store.envelope import unseal
@@ -25,7 +26,7 @@ _CLOSE_AFTER_IDLE = 300.0
 
 @dataclass(slots=True)
 class OpenAccount:
-    """One account that is open in this worker: its connector, and the ids bound to it.
+    """One account that is open in this worker: its connector, the ids bound to it, clients for raw requests.
 
     A request that wishes for more than others is given one of its own, which names the `shared` one.
     """
@@ -34,9 +35,11 @@ class OpenAccount:
     revision: int
     connector: Connector
     ids: Ids
+    senders: Senders
     used: float = field(default_factory=time.monotonic)
     running: int = 0
     shows_raw: bool = False
+    network: int | None = None
     shared: "OpenAccount | None" = None
 
 
@@ -84,6 +87,7 @@ class Accounts:
         """Closes the account's connector, if it is open here; what runs on it breaks."""
         if (gone := self._open.pop(account, None)) is not None:
             await gone.connector.aclose()
+            await gone.senders.aclose()
 
     async def close_idle(self) -> None:
         """Runs until cancelled: closes accounts that were idle for five minutes."""
@@ -105,12 +109,15 @@ class Accounts:
             raise NotFound("there is no such account")
         kind = registry.require(row.service)
         settings = kind.settings.model_validate_json(self.unseal_credential(account_id, row.credential))
-        opened = OpenAccount(account_id, row.revision, connector=None, ids=Ids(self._ids_secret, account_id))  # type: ignore[arg-type]  # set two lines below; `remember` needs the account first
+        ids = Ids(self._ids_secret, account_id)
+        dialer = self._dialer_of(row.network_id)
+        senders = Senders(dialer, self._idle_timeout)
+        opened = OpenAccount(account_id, row.revision, None, ids, senders, network=row.network_id)  # type: ignore[arg-type]  # set two lines below; `remember` needs the account first
 
         async def remember(changes: dict[str, str]) -> None:
             opened.revision = max(opened.revision, await self.amend(account_id, changes))
 
-        context = Context(self._dialer_of(row.network_id), self._idle_timeout, remember)
+        context = Context(dialer, self._idle_timeout, remember)
         opened.connector = await kind.open(settings, context)
         return opened
 

@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 import orjson
 import pytest
 
+from connectors.conformance.direct import Direct
 from connectors.interface import (
     AlreadyExists,
     Entry,
@@ -28,6 +29,7 @@ from gateway.worker import copies, entries, finding
 from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.desk import Desk
 from gateway.worker.ids import Ids
+from gateway.worker.senders import Senders
 from gateway.worker.tasks import Progress
 from store import migrate
 from store.engine import open_database
@@ -101,7 +103,9 @@ class Opened:
             root.mkdir()
             store = Store(LocalSettings(root=str(root)), 10.0)
             store.root = root
-            self.accounts[number] = OpenAccount(number, 0, store, Ids(b"secret", number))
+            self.accounts[number] = OpenAccount(
+                number, 0, store, Ids(b"secret", number), Senders(Direct(), 5.0)
+            )
 
     async def require(self, ref: AccountRef) -> OpenAccount:
         return self.accounts[ref.id]
