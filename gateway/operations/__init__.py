@@ -3,6 +3,7 @@
 from gateway.operations.client import Operations
 from gateway.operations.errors import WorkerUnavailable
 from gateway.operations.extras import PropertyView, permission_from_json
+from gateway.operations.grants import NetworkView, OriginsView
 from gateway.operations.messages import (
     ROOT,
     AccountRef,
@@ -22,7 +23,9 @@ __all__ = [
     "AccountRef",
     "Conflict",
     "EntryView",
+    "NetworkView",
     "Operations",
+    "OriginsView",
     "PageView",
     "ParentView",
     "PartView",

@@ -14,6 +14,7 @@ from gateway import telemetry
 from gateway.operations import wire, wishes
 from gateway.operations.errors import WorkerUnavailable, from_json
 from gateway.operations.extras import Extras
+from gateway.operations.grants import Grants
 from gateway.operations.messages import (
     AccountRef,
     Conflict,
@@ -42,6 +43,7 @@ class Operations:
         self._client = http1.Client(connect, host="worker", max_connections=connections, idle_timeout=None)
         self.uploads = Uploads(self._call)
         self.extras = Extras(self._call)
+        self.grants = Grants(self._call)
 
     async def aclose(self) -> None:
         """Closes the connections."""

@@ -36,6 +36,7 @@ class OpenAccount:
     used: float = field(default_factory=time.monotonic)
     running: int = 0
     shows_raw: bool = False
+    network: int | None = None
     shared: "OpenAccount | None" = None
 
 
@@ -104,7 +105,8 @@ class Accounts:
             raise NotFound("there is no such account")
         kind = registry.require(row.service)
         settings = kind.settings.model_validate_json(self.unseal_credential(account_id, row.credential))
-        opened = OpenAccount(account_id, row.revision, connector=None, ids=Ids(self._ids_secret, account_id))  # type: ignore[arg-type]  # set two lines below; `remember` needs the account first
+        ids = Ids(self._ids_secret, account_id)
+        opened = OpenAccount(account_id, row.revision, connector=None, ids=ids, network=row.network_id)  # type: ignore[arg-type]  # set two lines below; `remember` needs the account first
 
         async def remember(changes: dict[str, str]) -> None:
             await self._remember(opened, kind, changes)

@@ -14,7 +14,7 @@ from connectors.interface import StoreError, Unavailable
 from gateway import telemetry
 from gateway.operations import wire
 from gateway.operations.errors import to_json
-from gateway.worker import contents, copies, entries, extras, fetches, finding, long, upkeep, uploads
+from gateway.worker import contents, copies, entries, extras, fetches, finding, grants, long, upkeep, uploads
 from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
 from gateway.worker.groups import one_error
 from gateway.worker.tasks import Progress
@@ -26,9 +26,14 @@ type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 OPERATIONS: dict[str, Operation] = (
-    entries.OPERATIONS | long.OPERATIONS | upkeep.OPERATIONS | uploads.OPERATIONS | extras.OPERATIONS
+    entries.OPERATIONS
+    | long.OPERATIONS
+    | upkeep.OPERATIONS
+    | uploads.OPERATIONS
+    | extras.OPERATIONS
+    | grants.OPERATIONS
 )
-UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS
+UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS | grants.UPLOADS
 LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG
 _TAKEN: Final = {"type": "http.response.body", "body": b"", "more_body": True}
 

@@ -12,6 +12,7 @@ from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.fetching import Fetcher
 from gateway.worker.tasks import Progress, Tasks
 from gateway.worker.turns import Turns
+from gateway.worker.uses import Uses
 from gateway.worker.walks import Bounds
 from store.engine import Database
 from store.envelope import unseal
@@ -43,6 +44,7 @@ class Desk:
     fetcher: Fetcher
     walking: Bounds
     files_at_once: int
+    uses: Uses
     turns: Turns = field(default_factory=Turns)
 
     @classmethod
@@ -72,6 +74,7 @@ class Desk:
             fetcher=Fetcher(settings),
             walking=Bounds(settings.walk_entries, settings.walk_seconds),
             files_at_once=settings.copy_files_at_once,
+            uses=Uses(database),
         )
 
     async def account(self, arguments: Arguments) -> OpenAccount:
