@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     fetch_timeout: float = Field(default=30.0, gt=0)
     fetch_least_rate: float = Field(default=1024.0, ge=0)
 
+    # the native proxy; without a port it is not started
+    proxy_port: int | None = Field(default=None, ge=0, le=65535)
+    proxy_private: list[IPv4Network | IPv6Network] = []
+    proxy_cookies: Literal["strip", "pass"] = "strip"
+
     @property
     def keys(self) -> Path:
         """Folder of the key files."""

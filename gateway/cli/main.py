@@ -41,6 +41,10 @@ def process(
         from gateway.worker import main as worker
 
         worker.main(settings)
+    elif role == "proxy":
+        from gateway.proxy import main as proxy
+
+        proxy.main(settings)
     else:
         from gateway.api import process as api
 

@@ -14,7 +14,19 @@ from connectors.interface import StoreError, Unavailable
 from gateway import telemetry
 from gateway.operations import wire
 from gateway.operations.errors import to_json
-from gateway.worker import contents, copies, entries, extras, fetches, finding, grants, long, upkeep, uploads
+from gateway.worker import (
+    contents,
+    copies,
+    entries,
+    extras,
+    fetches,
+    finding,
+    grants,
+    long,
+    proxying,
+    upkeep,
+    uploads,
+)
 from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
 from gateway.worker.groups import one_error
 from gateway.worker.tasks import Progress
@@ -32,6 +44,7 @@ OPERATIONS: dict[str, Operation] = (
     | uploads.OPERATIONS
     | extras.OPERATIONS
     | grants.OPERATIONS
+    | proxying.OPERATIONS
 )
 UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS | grants.UPLOADS
 LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG
