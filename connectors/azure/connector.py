@@ -13,6 +13,8 @@ from connectors.azure.names import LONGEST, check_id, check_name, is_folder, nam
 from connectors.azure.settings import AzureSettings
 from connectors.interface import (
     AlreadyExists,
+    Authorised,
+    BadCredential,
     Capability,
     Connector,
     Content,
@@ -22,10 +24,12 @@ from connectors.interface import (
     Kind,
     NotAFolder,
     NotFound,
+    Origin,
     Page,
     Part,
     PreconditionFailed,
     Presigned,
+    Request,
     Settings,
     Span,
     Unsupported,
@@ -55,6 +59,7 @@ class AzureConnector(Connector):
             Capability.DOWNLOAD_URL,
             Capability.PROPERTIES,
             Capability.HEADERS,
+            Capability.RAW,
         }
     )
 
@@ -87,6 +92,16 @@ class AzureConnector(Connector):
         Raises Unsupported for those that frame, sign or condition a request: they are the connector's own.
         """
         return type(self)(self._container.with_fields(headers), self._locks)
+
+    def origins(self) -> Sequence[Origin]:
+        """The container."""
+        return [self._container.others.origin]
+
+    async def authorise(self, request: Request, *, refused: str | None = None) -> Authorised:
+        """By a signature in the headers, or the token in the query, in place of any other."""
+        if refused is not None:
+            raise BadCredential("the store does not accept the account's key or token")
+        return self._container.others.authorise(request)
 
     # entries
 

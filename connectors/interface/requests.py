@@ -88,11 +88,12 @@ class Authorised:
     """What the request's head becomes: it says all of target and headers, so nothing of the former is left.
 
     Attributes:
+        fields: Host first, the origin's; hop-by-hop headers as they were given.
         secrets: what was put in, in every spelling that an answer could echo it in; to be scrubbed.
         expires: seconds for which the same answer may be given again to the same request; 0 for once.
     """
 
-    target: str
+    target: str = field(repr=False)  # a SAS token stands in the query
     fields: Fields = field(repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
     expires: float = 0.0

@@ -8,6 +8,8 @@ from weakref import WeakValueDictionary
 
 from connectors.interface import (
     AlreadyExists,
+    Authorised,
+    BadCredential,
     Capability,
     Connector,
     Content,
@@ -18,10 +20,12 @@ from connectors.interface import (
     NotAFolder,
     NotEmpty,
     NotFound,
+    Origin,
     Page,
     Part,
     PreconditionFailed,
     Presigned,
+    Request,
     Settings,
     Span,
     Unsupported,
@@ -57,6 +61,7 @@ class S3Connector(Connector):
             Capability.DOWNLOAD_URL,
             Capability.PROPERTIES,
             Capability.HEADERS,
+            Capability.RAW,
         }
     )
 
@@ -86,6 +91,16 @@ class S3Connector(Connector):
         Raises Unsupported for those that frame, sign or condition a request: they are the connector's own.
         """
         return type(self)(self._bucket.with_fields(headers), self._locks)
+
+    def origins(self) -> Sequence[Origin]:
+        """The bucket, in the host's name and in the path."""
+        return self._bucket.others.origins
+
+    async def authorise(self, request: Request, *, refused: str | None = None) -> Authorised:
+        """By a signature in the headers, in place of any other."""
+        if refused is not None:
+            raise BadCredential("the store does not accept the account's key")
+        return self._bucket.others.authorise(request)
 
     # entries
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import bisect
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, Self
 from weakref import WeakValueDictionary
@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from connectors.http1 import Response
 from connectors.interface import (
     AlreadyExists,
+    Authorised,
     BadAnswer,
     BadSpan,
     Capability,
@@ -22,9 +23,11 @@ from connectors.interface import (
     NotAFolder,
     NotEmpty,
     NotFound,
+    Origin,
     Page,
     PreconditionFailed,
     Quota,
+    Request,
     Settings,
     Span,
     StoreError,
@@ -61,6 +64,7 @@ class WebdavConnector(Connector):
             Capability.PROPERTIES,
             Capability.QUOTA,
             Capability.HEADERS,
+            Capability.RAW,
         }
     )
 
@@ -77,6 +81,14 @@ class WebdavConnector(Connector):
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """The same account; its requests carry these headers, but for those that are ours to say."""
         return type(self)(self._server.with_headers(headers), self._locks)
+
+    def origins(self) -> Sequence[Origin]:
+        """The account's URL."""
+        return [self._server.place]
+
+    async def authorise(self, request: Request, *, refused: str | None = None) -> Authorised:
+        """By Basic or Digest, as the server asks; copies and moves only to below the account's URL."""
+        return await self._server.authorise(request, refused)
 
     async def aclose(self) -> None:
         """Closes every connection."""
