@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mitmproxy import certs, connection, tls
 from mitmproxy.addons.tlsconfig import DEFAULT_HOSTFLAGS, TlsConfig
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from gateway.proxy.ca import CaPaths
 
@@ -74,7 +74,7 @@ def _context(pem: str | None) -> SSL.Context:
     if store is None:
         raise ValueError("OpenSSL gave no store for certificates")
     for certificate in x509.load_pem_x509_certificates(pem.encode()):
-        store.add_cert(certificate)  # type: ignore[arg-type]  # takes cryptography's own since 24.3
+        store.add_cert(crypto.X509.from_cryptography(certificate))
     return context
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from mitmproxy import connection, http
+from mitmproxy.proxy import server_hooks
 
 from connectors.interface import (
     Authorised,
@@ -81,6 +82,7 @@ class Injection:
         self._keeps_cookies = keeps_cookies
         # who opened a CONNECT, and what it may
         self._opened: MutableMapping[connection.Client, tuple[Proof, Grant]] = WeakKeyDictionary()
+        self._ingress: tuple[str, int] | None = None
         self._asking: MutableMapping[connection.Client, Grant] = WeakKeyDictionary()
 
     # the client asks
@@ -168,7 +170,13 @@ class Injection:
             AccountRef(grant.account, grant.revision), origin.host, origin.port
         )
         self._certificates.trust(flow.client_conn, (flow.request.host, flow.request.port), origin.ca)
-        flow.server_conn.via = ("http", ("127.0.0.1", port))
+        self._ingress = ("127.0.0.1", port)
+        flow.server_conn.via = ("http", self._ingress)
+
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """No connection but to the worker, whatever led here."""
+        if self._ingress is None or data.server.address != self._ingress:
+            data.server.error = "the proxy connects to nothing but its worker"
 
     async def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
         """A new connection to a store: with a ticket for it."""
@@ -217,6 +225,9 @@ async def _or_refuse(flow: http.HTTPFlow, decide: Callable[[], Awaitable[None]])
     except (StoreError, WorkerUnavailable) as error:
         status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 502)
         _refuse(flow, status, str(error), getattr(error, "retry_after", None))
+    except Exception:  # noqa: BLE001  mitmproxy goes on after an addon's error: it would send the request
+        _log.exception("a request was not decided")
+        _refuse(flow, 500, "the gateway failed; its log has the reason", None)
 
 
 def _refuse(flow: http.HTTPFlow, status: int, why: str, retry_after: float | None) -> None:
