@@ -30,7 +30,7 @@ def init(data: Data = None, as_json: Json = False) -> None:
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o750)
     keyfiles.create_pair(settings.keys)
     _make_hub_key(settings.keys)
-    ca.create(settings.keys)
+    ca.create(settings.proxy_ca_key, settings.proxy_ca)
     migrate.upgrade(settings.database_url)
     run(_make_id_secret(settings))
     file = settings.data / "isthmus.toml"
@@ -76,13 +76,16 @@ def upgrade(data: Data = None, as_json: Json = False) -> None:
 def protect(
     worker_user: Annotated[str, typer.Option(help="Unix user of the worker.")],
     api_user: Annotated[str, typer.Option(help="Unix user of the api.")],
+    proxy_user: Annotated[str | None, typer.Option(help="Unix user of the native proxy.")] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Lets only the worker's user read the private key, by POSIX ACLs."""
+    """Lets only the worker's user read the private key, by POSIX ACLs; and the proxy's its authority's."""
     settings = gateway_settings.load(data)
     try:
         keyfiles.protect(keyfiles.KeyPaths.in_directory(settings.keys), worker_user, api_user)
+        if proxy_user is not None:
+            keyfiles.protect_for(settings.proxy_ca_key, proxy_user)
     except OSError as error:
         fail(str(error))
     show({"keys": str(settings.keys), "private_readable_by": worker_user}, as_json)
@@ -91,7 +94,7 @@ def protect(
 def _require_proxy(settings: Settings) -> None:
     if find_spec("mitmproxy") is None:
         fail("the native proxy needs mitmproxy: pip install 'isthmus[gateway,proxy]' brings it")
-    if not ca.CaPaths.in_directory(settings.keys).key.exists():
+    if not settings.proxy_ca_key.exists():
         fail(f"the proxy has no certificate authority yet: run 'isthmus init --data {settings.data}'")
 
 

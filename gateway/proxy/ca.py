@@ -5,7 +5,6 @@ its own under it. EC P-256: a handshake with it costs a tenth of RSA's.
 """
 
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -20,32 +19,17 @@ _LIFETIME: Final = timedelta(days=10 * 365)
 _BACKDATED = timedelta(days=2)  # a client's clock may be slow
 
 
-@dataclass(frozen=True, slots=True)
-class CaPaths:
-    """Where the authority's two files are."""
-
-    key: Path
-    certificate: Path
-
-    @classmethod
-    def in_directory(cls, folder: Path) -> "CaPaths":
-        """Their fixed names below the folder of keys."""
-        return cls(folder / "proxy-ca.key.pem", folder / "proxy-ca.pem")
-
-
-def create(folder: Path) -> CaPaths:
-    """The authority's files, made unless they are there. The key's mode is 0600."""
-    paths = CaPaths.in_directory(folder)
-    if paths.key.exists() and paths.certificate.exists():
-        return paths
+def create(key_file: Path, certificate_file: Path) -> None:
+    """Makes the authority's files unless they are there. The key's mode is 0600."""
+    if key_file.exists() and certificate_file.exists():
+        return
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    paths.key.unlink(missing_ok=True)
-    descriptor = os.open(paths.key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    key_file.unlink(missing_ok=True)
+    descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(pem)
-    paths.certificate.write_bytes(_certificate(key).public_bytes(Encoding.PEM))
-    return paths
+    certificate_file.write_bytes(_certificate(key).public_bytes(Encoding.PEM))
 
 
 def _certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

@@ -13,8 +13,6 @@ from mitmproxy import certs, connection, tls
 from mitmproxy.addons.tlsconfig import DEFAULT_HOSTFLAGS, TlsConfig
 from OpenSSL import SSL, crypto
 
-from gateway.proxy.ca import CaPaths
-
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
@@ -24,11 +22,11 @@ type Place = tuple[str, int]
 class Certificates(TlsConfig):
     """mitmproxy's own addon with our authority in place of the one it would make in a home folder."""
 
-    def __init__(self, paths: CaPaths) -> None:
-        key = load_pem_private_key(paths.key.read_bytes(), password=None)
+    def __init__(self, key_file: Path, certificate_file: Path) -> None:
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
         self.certstore = certs.CertStore(
             default_privatekey=key,  # type: ignore[arg-type]  # the EC key that `ca` made
-            default_ca=certs.Cert.from_pem(paths.certificate.read_bytes()),
+            default_ca=certs.Cert.from_pem(certificate_file.read_bytes()),
             default_chain_file=None,
             default_crl=b"",
             dhparams=None,  # type: ignore[arg-type]  # only for ciphers that nobody uses any more

@@ -7,8 +7,10 @@ nor reach a store on its own. uvloop is not used: mitmproxy breaks on it with Py
 import asyncio
 import logging
 import signal
+from pathlib import Path
 from typing import Final
 
+from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
@@ -17,7 +19,6 @@ from connect_agent.memory import keep_freed_memory
 from gateway import telemetry
 from gateway.operations import Operations
 from gateway.proxy.access import Access
-from gateway.proxy.ca import CaPaths
 from gateway.proxy.certificates import Certificates
 from gateway.proxy.injection import Injection
 from gateway.proxy.layers import Layers
@@ -34,6 +35,7 @@ _OPTIONS: Final = {
     "upstream_cert": False,
     "validate_inbound_headers": True,
 }
+_log = logging.getLogger(__name__)
 _SAYS_WHO_AND_WHERE = "mitmproxy"
 
 
@@ -65,12 +67,33 @@ async def _run(settings: Settings) -> None:
         await database.aclose()
 
 
+class Announced:
+    """Writes the port that is listened on where the command line looks for it, as long as it is true."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def running(self) -> None:
+        """Called when the proxy listens, or could not."""
+        listening: Proxyserver = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
+        if addresses := listening.listen_addrs():
+            self._file.write_text(str(addresses[0][1]))
+        else:
+            _log.error("the native proxy can't listen: is its port taken?")
+            ctx.master.shutdown()  # type: ignore[no-untyped-call]
+
+    def done(self) -> None:
+        """Called when the proxy ends."""
+        self._file.unlink(missing_ok=True)
+
+
 def build(settings: Settings, database: Database, operations: Operations) -> Master:
     """The proxy as a list of its parts; what it is given stays the caller's to close."""
     master = Master(Options(listen_host=settings.host, listen_port=settings.proxy_port or 0))
-    certificates = Certificates(CaPaths.in_directory(settings.keys))
+    certificates = Certificates(settings.proxy_ca_key, settings.proxy_ca)
     master.addons.add(  # type: ignore[no-untyped-call]  # mitmproxy's, as the two below
         Proxyserver(),  # type: ignore[no-untyped-call]
+        Announced(settings.proxy_place),
         Layers(),
         certificates,
         Injection(
