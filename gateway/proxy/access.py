@@ -57,17 +57,20 @@ class Access:
 
         Raises Denied: 407 without a valid token, 429 after too many wrong ones from the address.
         """
-        if (left := self._attempts.wait(address)) is not None:
-            raise Denied(429, "too many wrong tokens from this address", retry_after=left)
-        if field is None:
+        if field is None:  # clients first ask what is wanted
             raise Denied(407, _ASK)
-        proof = parsed(field)
         try:
+            proof = parsed(field)
             return proof, await self.again(proof)
         except Denied as denied:
-            if denied.status == 407:
-                self._attempts.failed(address)
-            raise
+            raise self._counted(address, denied) from None
+
+    def _counted(self, address: str, denied: Denied) -> Denied:
+        """A wrong token; one too many from its address says so. A right one is let through all the same."""
+        if (left := self._attempts.wait(address)) is not None:
+            return Denied(429, "too many wrong tokens from this address", retry_after=left)
+        self._attempts.failed(address)
+        return denied
 
     async def again(self, proof: Proof) -> Grant:
         """The grant as it is now: an open connection's token may have ended meanwhile. Raises Denied."""

@@ -48,7 +48,7 @@ class Grant:
 
     def require_host(self, origins: Sequence[Origin], host: str, port: int) -> None:
         """Raises Denied unless something of the account is there, and the token may go there."""
-        if not any((origin.host, origin.port) == (host, port) for origin in origins):
+        if origin_at(origins, host, port) is None:
             raise Denied(403, f"{host}:{port} is not a host of account {self.account}")
         self._require_listed(host, port)
 
@@ -57,7 +57,7 @@ class Grant:
     ) -> Origin:
         """The origin that the request is for. Raises Denied when it is for none, or beyond the token."""
         path = plain_path(target)
-        here = [o for o in origins if (o.scheme, o.host, o.port) == (scheme, host, port)]
+        here = [o for o in origins if (o.scheme, plain_host(o.host), o.port) == (scheme, host, port)]
         if not here:
             raise Denied(403, f"{scheme}://{host}:{port} is not a host of account {self.account}")
         self._require_listed(host, port)
@@ -77,6 +77,11 @@ class Grant:
     def _require_listed(self, host: str, port: int) -> None:
         if self.hosts and not {host, f"{host}:{port}"} & set(self.hosts):
             raise Denied(403, f"this token does not let {host}:{port} through")
+
+
+def origin_at(origins: Sequence[Origin], host: str, port: int) -> Origin | None:
+    """One of the origins that is at this host, in its plain form, and port."""
+    return next((o for o in origins if (plain_host(o.host), o.port) == (host, port)), None)
 
 
 def plain_path(target: str) -> str:
@@ -116,4 +121,4 @@ def names(host_field: str, origin: Origin) -> bool:
         host, port = host_field, str(_PORTS.get(origin.scheme))
     if not (port.isascii() and port.isdigit()):
         return False
-    return (plain_host(host), int(port)) == (origin.host, origin.port)
+    return (plain_host(host), int(port)) == (plain_host(origin.host), origin.port)

@@ -28,7 +28,7 @@ from connectors.interface import (
 from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates
-from gateway.proxy.grants import Denied, Grant, names, plain_host
+from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
 from gateway.proxy.scrubbing import Scrubber, without_folds
 
 if TYPE_CHECKING:
@@ -166,30 +166,40 @@ class Injection:
         before = self._asking.setdefault(flow.client_conn, grant)
         if before.account != grant.account:
             raise Denied(403, "this connection is for another account: open one of its own")
-        port, _ = await self._operations.grants.ticket(
-            AccountRef(grant.account, grant.revision), origin.host, origin.port
-        )
         self._certificates.trust(flow.client_conn, (flow.request.host, flow.request.port), origin.ca)
-        self._ingress = ("127.0.0.1", port)
+        if self._ingress is None:
+            port, _ = await self._ticket(grant, origin)
+            self._ingress = ("127.0.0.1", port)
         flow.server_conn.via = ("http", self._ingress)
+
+    async def _ticket(self, grant: Grant, origin: Origin) -> tuple[int, str]:
+        ref = AccountRef(grant.account, grant.revision)
+        return await self._operations.grants.ticket(ref, origin.host, origin.port)
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         """No connection but to the worker, whatever led here."""
         if self._ingress is None or data.server.address != self._ingress:
             data.server.error = "the proxy connects to nothing but its worker"
 
+    def server_connect_error(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """The worker is not where it was: it is asked anew."""
+        self._ingress = None
+
     async def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
         """A new connection to a store: with a ticket for it."""
         grant = self._asking.get(flow.client_conn)
         if grant is None:
             return
-        ref = AccountRef(grant.account, grant.revision)
-        host = plain_host(flow.request.host)
         try:
-            _, ticket = await self._operations.grants.ticket(ref, host, flow.request.port)
+            place = plain_host(flow.request.host), flow.request.port
+            origin = origin_at(await self._access.origins(grant), *place)
+            if origin is None:
+                return
+            _, ticket = await self._ticket(grant, origin)
         except (StoreError, WorkerUnavailable) as error:
             _log.info("no ticket for a store: %s", error)
             return
+        flow.request.authority = f"{origin.host}:{origin.port}"
         flow.request.headers["proxy-authorization"] = f"Bearer {ticket}"
 
     # the store answers

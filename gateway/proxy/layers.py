@@ -4,6 +4,7 @@ mitmproxy chooses a protocol by its first bytes and passes on raw what it does n
 TLS nor HTTP ends. What a refused request still sends is dropped, not kept.
 """
 
+import re
 from typing import Any, Final
 
 from mitmproxy.net.tls import starts_like_tls_record
@@ -23,6 +24,7 @@ from mitmproxy.proxy.layers.http._events import (
 
 LARGEST_HEAD: Final = 64 * 1024
 HEAD_TIMEOUT: Final = 30.0
+_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _REFUSED_BY_WORKER = "refused HTTP CONNECT request: "
 
 type Commands = layer.CommandGenerator[Any]
@@ -148,8 +150,8 @@ def _send(event: Any, connection: Any) -> HttpCommand:
 def _malformed(head: bytes) -> str | None:
     """What is wrong with a head that other parsers read in several ways (RFC 9112, 2.2, 5.1, 5.2)."""
     lines = head.replace(b"\r\n", b"\n").split(b"\n")
-    if b"\r" in head.replace(b"\r\n", b"") or b"\0" in head:
-        return "a bare CR or a NUL in the request's head"
+    if _CONTROL.search(head.replace(b"\r\n", b"\n")):
+        return "a bare CR or another control character in the request's head"
     if any(line[:1] in (b" ", b"\t") for line in lines[1:]):
         return "a folded line in the request's head"
     if any(name != name.rstrip() for name in (line.partition(b":")[0] for line in lines[1:])):

@@ -87,7 +87,7 @@ class Ingress:
         way = self._ways.pop(ticket, None)
         if way is None or way.until < time.monotonic():
             raise NotPermitted("no such ticket")
-        if plain_authority(authority) != f"{way.host}:{way.port}":
+        if authority != f"{way.host}:{way.port}":
             raise NotPermitted("the ticket is for another place")
         return way
 
@@ -186,9 +186,3 @@ class Asking(asyncio.Protocol):
         phrase = reason or HTTPStatus(status).phrase.encode()
         self._transport.write(b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\n\r\n" % (status, phrase))
         self._transport.close()
-
-
-def plain_authority(authority: str) -> str:
-    """`host:port` with the host in lower case and without the brackets of an IPv6 address."""
-    host, _, port = authority.rpartition(":")
-    return f"{host.strip('[]').lower()}:{port}"

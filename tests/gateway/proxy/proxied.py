@@ -17,7 +17,11 @@ ROOT = Path(__file__).parents[3]
 ISTHMUS = [sys.executable, "-m", "gateway.cli.main"]
 LOOPBACK = '["127.0.0.0/8", "::1/128"]'
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
-_ENVIRONMENT = {name: value for name, value in os.environ.items() if name.lower() not in _PROXIES}  # noqa: TID251
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()  # noqa: TID251  what programs get, less any proxy
+    if name.lower() not in _PROXIES
+} | {"PYTHONPATH": str(ROOT)}
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Proxied:
             text=True,
             check=False,
             timeout=60,
-            env={**_ENVIRONMENT, "PYTHONPATH": str(ROOT), **(env or {})},
+            env={**ENVIRONMENT, **(env or {})},
         )
 
     def set_up(self) -> None:
@@ -76,7 +80,7 @@ class Proxied:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**_ENVIRONMENT, "ISTHMUS_PROXY_PRIVATE": LOOPBACK, **self.settings},
+                env={**ENVIRONMENT, "ISTHMUS_PROXY_PRIVATE": LOOPBACK, **self.settings},
             )
         try:
             wait_for_port(self.port, 60)
