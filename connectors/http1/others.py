@@ -15,7 +15,12 @@ type Query = Sequence[tuple[str, str]]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATOR = re.compile(r"[/\\]")
 _ECHO = frozenset({"TRACE", "TRACK", "CONNECT"})  # the first two send our authorisation back
-_CALLERS = frozenset({"host", "authorization", "proxy-authorization", "cookie", "cookie2"})
+_CALLERS = frozenset(
+    {
+        *("host", "authorization", "proxy-authorization"),
+        *("x-http-method-override", "x-http-method", "x-method-override"),  # another method than was judged
+    }
+)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -65,7 +70,10 @@ def below_url(url: str, origin: Origin) -> str:
 
 
 def kept(request: Request, dropped: Iterable[str] = ()) -> list[tuple[str, str]]:
-    """Its origin's Host and the request's headers, without the dropped and what says who its caller is."""
+    """Its origin's Host and the request's headers, without the dropped and what says who its caller is.
+
+    Cookies are the sender's to let through or not.
+    """
     gone = _CALLERS.union(dropped)
     rest = [(name, value) for name, value in request.fields if name not in gone]
     return [("host", request.origin.authority), *rest]

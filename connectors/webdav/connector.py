@@ -2,7 +2,7 @@
 
 import asyncio
 import bisect
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, Self
 from weakref import WeakValueDictionary
@@ -18,6 +18,7 @@ from connectors.interface import (
     Content,
     Context,
     Entry,
+    Held,
     InvalidName,
     Kind,
     NotAFolder,
@@ -132,7 +133,7 @@ class WebdavConnector(Connector):
             raise PreconditionFailed("the file changed while it was opened")
         if answer.status == 206 or span is None:
             return Content(entry, answer.chunks())
-        return Content(entry, _cut(answer, span))
+        return Content(entry, Held(_cut(answer, span), answer.aclose))
 
     async def write(
         self,
@@ -343,7 +344,7 @@ async def _done(answer: Response, *good: int) -> None:
         raise refused(424)
 
 
-async def _cut(answer: Response, span: Span) -> AsyncIterator[bytes]:
+async def _cut(answer: Response, span: Span) -> AsyncGenerator[bytes]:
     """The span out of a whole body: not every server knows ranges."""
     at = 0
     try:

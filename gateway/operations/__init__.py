@@ -15,6 +15,7 @@ from gateway.operations.messages import (
     RecentView,
     TunnelView,
 )
+from gateway.operations.raw import RawAnswer
 from gateway.operations.uploads import PartView, UploadView
 from gateway.operations.wishes import Wishes
 
@@ -30,6 +31,7 @@ __all__ = [
     "ParentView",
     "PartView",
     "PropertyView",
+    "RawAnswer",
     "Reading",
     "RecentView",
     "TunnelView",

@@ -1,7 +1,7 @@
 """The api's and the command line's way to a worker: each operation is one request on its Unix socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gateway.operations.messages import (
     RecentView,
     TunnelView,
 )
+from gateway.operations.raw import RawRequests
 from gateway.operations.uploads import Uploads
 
 _MOST_JSON = 64 * 1024 * 1024
@@ -44,6 +45,7 @@ class Operations:
         self.uploads = Uploads(self._call)
         self.extras = Extras(self._call)
         self.grants = Grants(self._call)
+        self.raw = RawRequests(self._send)
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -257,6 +259,10 @@ class Operations:
     async def forget(self, account_id: int) -> None:
         """The account is gone: its connector is closed."""
         await self._call("forget", account_id=account_id)
+
+    async def amend(self, account: AccountRef, changes: Mapping[str, Any]) -> None:
+        """Changes some of an account's settings. Raises BadSettings for what its connector can't take."""
+        await self._call("amend", account=account, changes=changes)
 
     async def unseal(self, table: str, row: str, column: str, sealed: bytes) -> bytes:
         """A secret in the clear, for its owner; the caller writes the audit row."""

@@ -24,6 +24,7 @@ from gateway.worker import (
     grants,
     long,
     proxying,
+    raw,
     upkeep,
     uploads,
 )
@@ -81,6 +82,12 @@ class Worker:
     async def _answer(self, path: str, arguments: Arguments, receive: Receive, send: "Started") -> None:
         if path == "/read":
             await until_gone(receive, contents.read(self._desk, arguments, send))
+        elif path == "/raw":
+            over = asyncio.Event()
+            body = ended_by(over, body_of(receive)) if arguments["body"] else None
+            if body is None:
+                over.set()
+            await until_gone(receive, raw.send(self._desk, arguments, body, send, over), after=over)
         elif (upload := UPLOADS.get(path)) is not None:
             await send.json(await upload(self._desk, arguments, body_of(receive)))
         elif (long_one := LONG.get(path)) is not None:
@@ -138,10 +145,24 @@ async def body_of(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def until_gone[T](receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """What the work returns or raises; it is cancelled as soon as the api closes its side (ClientGone)."""
+async def ended_by(over: asyncio.Event, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The body; its end is told."""
+    async for piece in body:
+        yield piece
+    over.set()
+
+
+async def until_gone[T](
+    receive: Receive, work: Coroutine[Any, Any, T], *, after: asyncio.Event | None = None
+) -> T:
+    """What the work returns or raises; it is cancelled as soon as the api closes its side (ClientGone).
+
+    While the work itself reads the request, leaving shows there: the api is watched `after` that.
+    """
 
     async def watch(running: asyncio.Task[T]) -> None:
+        if after is not None:
+            await after.wait()
         while (await receive())["type"] != "http.disconnect":
             pass
         running.cancel()

@@ -35,7 +35,7 @@ async def read(desk: Desk, arguments: Arguments, send: "Started") -> None:
             resume_within=desk.resume_within,
         )
         result = {"entry": view(account, entry).to_json(), "first": first, "length": length}
-        async with aclosing(chunks) as pieces:  # type: ignore[type-var]  # a generator
+        async with aclosing(chunks) as pieces:
             await send.start(result, length)
             async for piece in pieces:
                 await send.piece(piece)

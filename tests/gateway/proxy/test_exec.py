@@ -104,7 +104,7 @@ def test_from_another_machine_with_the_light_install(
     proxied: Proxied, account: Account, store: Apache, tmp_path: Path
 ) -> None:
     (store.data / "l.txt").write_text("light")
-    for name in ("sqlalchemy", "orjson", "pydantic", "mitmproxy"):  # as if they were not installed
+    for name in ("sqlalchemy", "orjson", "pydantic_settings", "mitmproxy"):  # as if they were not installed
         (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('no {name}', name={name!r})")
     entry = [sys.executable, "-c", "from gateway.cli.entry import main; main()"]
     gateway = f"http://127.0.0.1:{proxied.port}"
