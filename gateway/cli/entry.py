@@ -1,11 +1,18 @@
 """What `isthmus` calls: the command, or one line that says what this machine lacks for it."""
 
+import sys
+
 
 def main() -> None:
     """The entry of `isthmus`. On an install of the agent alone it ends with how to get the rest."""
     try:
         from gateway.cli.main import main as run
     except ModuleNotFoundError as error:
+        if sys.argv[1:2] == ["exec"] and "--gateway" in " ".join(sys.argv):
+            from gateway.cli.programs import main as run_program
+
+            run_program()
+            return
         raise SystemExit(
             f"isthmus: {error.name} is not installed, this machine has the agent alone: "
             "pip install 'isthmus[gateway]' brings the gateway"

@@ -10,6 +10,7 @@ from gateway.operations import AccountRef, EntryView, ParentView
 from gateway.settings import Settings
 from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.fetching import Fetcher
+from gateway.worker.ingress import Ingress
 from gateway.worker.tasks import Progress, Tasks
 from gateway.worker.turns import Turns
 from gateway.worker.uses import Uses
@@ -45,6 +46,7 @@ class Desk:
     walking: Bounds
     files_at_once: int
     uses: Uses
+    ingress: Ingress
     turns: Turns = field(default_factory=Turns)
 
     @classmethod
@@ -75,6 +77,7 @@ class Desk:
             walking=Bounds(settings.walk_entries, settings.walk_seconds),
             files_at_once=settings.copy_files_at_once,
             uses=Uses(database),
+            ingress=Ingress(settings, hub),
         )
 
     async def account(self, arguments: Arguments) -> OpenAccount:
