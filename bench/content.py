@@ -180,5 +180,13 @@ def sftp(folder: Path, size: int, number: int) -> list[Line]:
             },
             number,
         )
-        lines.append(at_least("SFTP upload: OpenSSH sftp", ratio_of_rates(took["ours"], took["sftp"]), 1.0))
+        lines.append(
+            at_least(
+                "SFTP upload: OpenSSH sftp",
+                ratio_of_rates(took["ours"], took["sftp"]),
+                1.0,
+                "asyncssh builds and seals OpenSSH's packets of 32 KiB one by one in Python; api and worker "
+                "share the two cores with it and with sshd",
+            )
+        )
         return lines

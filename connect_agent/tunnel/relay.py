@@ -11,7 +11,8 @@ _SMALLEST_READ = 16 * 1024
 class RelayEnd(asyncio.Protocol):
     """One end of a pair. A full buffer here stops reading there; an end there is a half close here.
 
-    The end that is made first, alone, does not read before `begin`: nobody is there to take the bytes.
+    The end that is made first is alone until `begin`: it stops reading, and keeps what comes all the same.
+    uvloop starts to read after `connection_made`, whatever that asked for, and many stores speak first.
     """
 
     takes_views: ClassVar[bool] = True
@@ -20,11 +21,20 @@ class RelayEnd(asyncio.Protocol):
 
     def __init__(self, peer: "RelayEnd | None" = None) -> None:
         self.peer = peer
+        self._early: list[bytes] = []
+        self._begun = peer is not None
         self.ended = False
         self.lost = False
 
     def begin(self) -> None:
         """Both ends stand: bytes may flow. An end that was lost in between takes the other with it."""
+        self._begun = True
+        early, self._early = self._early, []
+        if self.peer is not None:
+            for data in early:
+                self.peer.transport.write(data)
+            if self.ended and not self.lost:
+                self.peer.transport.write_eof()
         if self.lost and self.peer is not None:
             self.peer.transport.close()
         elif not self.transport.is_closing():
@@ -38,13 +48,16 @@ class RelayEnd(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes go to the other end as they are."""
-        if self.peer is not None:
+        if self.peer is not None and self._begun:
             self.peer.transport.write(data)
+        else:
+            self._early.append(data)
+            self.transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Passed on as a half close; this end stays open for what still comes the other way."""
         self.ended = True
-        if self.peer is not None and not self.peer.transport.is_closing():
+        if self.peer is not None and self._begun and not self.peer.transport.is_closing():
             self.peer.transport.write_eof()
             if self.peer.ended:
                 self.peer.transport.close()
