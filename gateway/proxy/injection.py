@@ -29,6 +29,7 @@ from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
+from gateway.proxy.layers import AGAIN
 from gateway.proxy.scrubbing import Scrubber, without_folds
 
 if TYPE_CHECKING:
@@ -203,6 +204,24 @@ class Injection:
         flow.request.headers["proxy-authorization"] = f"Bearer {ticket}"
 
     # the store answers
+
+    async def authorisation_refused(self, flow: http.HTTPFlow) -> None:
+        """A 401: the worker learns of it, and may have a better answer, such as for a nonce that aged."""
+        sent = flow.metadata.get(_SENT)
+        challenge = ", ".join(flow.response.headers.get_all("www-authenticate")) if flow.response else ""
+        if sent is None or not challenge:
+            return
+        ref = AccountRef(sent.grant.account, sent.grant.revision)
+        try:
+            authorised = await self._operations.grants.authorise(
+                ref, sent.request, actor=sent.grant.actor, refused=challenge
+            )
+        except (StoreError, WorkerUnavailable) as error:
+            _log.info("a store refused what the worker has: %s", error)
+            return
+        sent.scrubber = Scrubber(authorised.secrets)
+        _apply(authorised, flow, sent.request.origin)
+        flow.metadata[AGAIN] = True
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """An answer's head, without what was put in; its body streams."""
