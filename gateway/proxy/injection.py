@@ -140,8 +140,9 @@ class Injection:
             port=request.port,
             target=request.path,
         )
-        said = [request.authority] if request.authority else request.headers.get_all("host")
-        if len(said) != 1 or not names(said[0], origin):
+        hosts = request.headers.get_all("host")
+        said = [*hosts, request.authority] if request.authority else hosts
+        if not said or len(hosts) > 1 or not all(names(one, origin) for one in said):
             raise Denied(421, "the Host header is for another host than the request")
         name = flow.client_conn.sni
         if name is not None and flow.client_conn in self._opened and plain_host(name) != host:
@@ -280,9 +281,10 @@ def _apply(authorised: Authorised, flow: http.HTTPFlow, origin: Origin) -> None:
         upgrade = [("connection", "upgrade"), ("upgrade", "websocket")]
     kept = [(n, v) for n, v in authorised.fields if n not in (*_FRAMING, "host", *_HOP_BY_HOP)]
     host: list[Field] = []
-    if request.authority:
+    if request.is_http2:
         request.authority = origin.authority
-    else:
+    else:  # origin-form: an absolute target inside a tunnel is written so too
+        request.authority = ""
         host = [("host", origin.authority)]
     request.path = authorised.target
     request.headers = _headers([*host, *kept, *framing, *upgrade])
