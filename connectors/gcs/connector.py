@@ -10,11 +10,10 @@ from connectors.gcs import entries, objects, trees, uploads
 from connectors.gcs.bucket import Bucket
 from connectors.gcs.downloads import open_content
 from connectors.gcs.entries import Object
-from connectors.gcs.keys import LONGEST, check_id, check_name, is_folder, nameable
+from connectors.gcs.keys import LONGEST, NAMING
 from connectors.gcs.settings import GcsSettings
 from connectors.gcs.signing import LONGEST as LONGEST_URL
 from connectors.gcs.signing import presigned
-from connectors.gcs.together import answers
 from connectors.interface import (
     AlreadyExists,
     Authorised,
@@ -37,6 +36,7 @@ from connectors.interface import (
     Span,
     Unsupported,
 )
+from connectors.objects import answers, is_folder
 
 _NO_TYPE = "application/octet-stream"
 
@@ -102,7 +102,7 @@ class GcsConnector(Connector):
 
     async def stat(self, raw_id: str) -> Entry:
         """An object as the store describes it; a folder where any object lies below its id."""
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if not is_folder(raw_id):
             return entries.file(raw_id, await objects.look(self._bucket, self._name(raw_id)))
         # asked for the root too: whether the bucket is there, and the account good for it
@@ -123,7 +123,7 @@ class GcsConnector(Connector):
         """In the order of names. The cursor is the last one; names that no id can be are left out."""
         if not is_folder(folder):
             await self._require_folder(folder)
-        check_id(folder)
+        NAMING.check_id(folder)
         names, more = await objects.names(self._bucket, self._name(folder), cursor, limit, delimiter="/")
         if not names and cursor is None:
             await self._require_folder(folder)
@@ -136,7 +136,7 @@ class GcsConnector(Connector):
 
     async def tree(self, folder: str, cursor: str | None, limit: int) -> Page:
         """Files at any depth, by one listing without a delimiter; no folders."""
-        check_id(folder)
+        NAMING.check_id(folder)
         if cursor is None:
             await self._require_folder(folder)
         names, more = await objects.names(self._bucket, self._name(folder), cursor, limit)
@@ -151,7 +151,7 @@ class GcsConnector(Connector):
 
     async def read(self, raw_id: str, span: Span | None = None, *, etag: str | None = None) -> Content:
         """The generation that the store named first, or none."""
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if is_folder(raw_id):
             await self._require_folder(raw_id)
             raise NotAFolder("this is a folder, not a file")
@@ -190,7 +190,7 @@ class GcsConnector(Connector):
 
     async def purge(self, raw_id: str, *, recursive: bool = False) -> None:
         """Deletes every generation, also of what was deleted before. Soft deletion is the bucket's own."""
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         try:
             below = await self._require_doomed(raw_id, recursive=recursive)
         except NotFound:  # deleted, perhaps: then its versions are left
@@ -264,7 +264,7 @@ class GcsConnector(Connector):
         return name.removeprefix(self._bucket.base)
 
     def _listed(self, name: str) -> bool:
-        return nameable(self._raw_id(name))
+        return NAMING.nameable(self._raw_id(name))
 
     async def _require_folder(self, raw_id: str) -> None:
         """Raises NotFound, or NotAFolder for an object's id."""
@@ -272,7 +272,7 @@ class GcsConnector(Connector):
             raise NotAFolder("this is a file, not a folder")
 
     async def _require_file(self, raw_id: str) -> None:
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if is_folder(raw_id):
             await self._require_folder(raw_id)
             raise Unsupported("the store keeps no properties of folders")
@@ -294,8 +294,8 @@ class GcsConnector(Connector):
             AlreadyExists: the name is taken; a folder in the way can't be replaced.
             PreconditionFailed: not this version.
         """
-        check_id(parent)
-        check_name(name)
+        NAMING.check_id(parent)
+        NAMING.check_name(name)
         raw_id = parent + name
         if len(self._name(raw_id).encode()) >= LONGEST:  # one more for a folder's slash
             raise InvalidName("the name is longer than the store takes")
@@ -316,7 +316,7 @@ class GcsConnector(Connector):
         """Whether all below the id goes. Raises NotFound, NotEmpty."""
         if raw_id == "":
             raise NotFound("the root can't be removed")
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if not is_folder(raw_id):
             await self.stat(raw_id)
             return False

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from connectors.gcs.keys import name_of, parent_of
 from connectors.interface import BadAnswer, Entry, Kind
+from connectors.objects import name_of, parent_of
 
 _UNTOLD_TYPES = frozenset({"application/octet-stream", "binary/octet-stream"})  # what is said unasked
 _NOT_SHOWN = frozenset({"acl", "mediaLink", "selfLink"})  # links name the host as its network knows it

@@ -8,8 +8,8 @@ from contextlib import suppress
 from connectors.gcs import objects
 from connectors.gcs.bucket import Bucket
 from connectors.gcs.entries import Object
-from connectors.gcs.together import for_each
 from connectors.interface import NotFound
+from connectors.objects import for_each
 
 
 async def copy_tree(bucket: Bucket, source: str, target: str) -> None:

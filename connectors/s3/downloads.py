@@ -18,10 +18,10 @@ from connectors.interface import (
     Span,
     Unavailable,
 )
+from connectors.objects import name_of, parent_of
 from connectors.s3 import documents
 from connectors.s3.bucket import Bucket
 from connectors.s3.documents import Found
-from connectors.s3.keys import name_of, parent_of
 
 _UNTOLD_TYPES = frozenset({"binary/octet-stream", "application/octet-stream"})  # what a store says unasked
 _OF_THE_OBJECT = re.compile(

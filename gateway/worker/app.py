@@ -5,12 +5,9 @@ Plain ASGI rather than a framework: the only client is our own api, and requests
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any
 
-import orjson
-
-from connectors.interface import StoreError, Unavailable
+from connectors.interface import StoreError
 from gateway import telemetry
 from gateway.operations import wire
 from gateway.operations.errors import to_json
@@ -28,15 +25,13 @@ from gateway.worker import (
     upkeep,
     uploads,
 )
+from gateway.worker.answers import ClientGone, Receive, Send, Started, body_of, ended_by, until_gone
 from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
-from gateway.worker.groups import one_error
 from gateway.worker.tasks import Progress
 
 _log = logging.getLogger(__name__)
 
 type Scope = dict[str, Any]
-type Receive = Callable[[], Awaitable[dict[str, Any]]]
-type Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 OPERATIONS: dict[str, Operation] = (
     entries.OPERATIONS
@@ -49,11 +44,6 @@ OPERATIONS: dict[str, Operation] = (
 )
 UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS | grants.UPLOADS
 LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG
-_TAKEN: Final = {"type": "http.response.body", "body": b"", "more_body": True}
-
-
-class ClientGone(Exception):
-    """The api closed its side: nobody wants the answer any more."""
 
 
 class Worker:
@@ -79,7 +69,7 @@ class Worker:
         except ClientGone:
             _log.info("the client went away", extra={"operation": scope["path"]})
 
-    async def _answer(self, path: str, arguments: Arguments, receive: Receive, send: "Started") -> None:
+    async def _answer(self, path: str, arguments: Arguments, receive: Receive, send: Started) -> None:
         if path == "/read":
             await until_gone(receive, contents.read(self._desk, arguments, send))
         elif path == "/raw":
@@ -96,83 +86,3 @@ class Worker:
             await send.json(await operation(self._desk, arguments))
         else:
             await send.json({"error": "Unsupported", "message": f"no operation {path}"}, status=wire.FAILED)
-
-
-class Started:
-    """The answer being sent; knows whether its head is out."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.head = False
-
-    async def json(self, value: Any, status: int = 200) -> None:
-        """A whole answer."""
-        body = orjson.dumps(value)
-        length = str(len(body)).encode()
-        self.head = True
-        await self._send(
-            {"type": "http.response.start", "status": status, "headers": [(b"content-length", length)]}
-        )
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def start(self, result: Arguments, length: int | None) -> None:
-        """The head of a transfer; chunked when the length isn't known."""
-        headers = [(wire.RESULT, wire.pack(result))]
-        if length is not None:
-            headers.append((b"content-length", str(length).encode()))
-        self.head = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def piece(self, piece: bytes) -> None:
-        """Some content; returns when the api may take more."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-        await self._send(_TAKEN)  # uvicorn waits before it sends: the next piece is left where it is
-
-    async def end(self) -> None:
-        """The end of the content."""
-        await self._send({"type": "http.response.body", "body": b""})
-
-
-async def body_of(receive: Receive) -> AsyncIterator[bytes]:
-    """The request's content. Raises Unavailable when the api went away before its end."""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Unavailable("the upload ended before its last byte")
-        if body := message.get("body"):
-            yield body
-        if not message.get("more_body"):
-            return
-
-
-async def ended_by(over: asyncio.Event, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The body; its end is told."""
-    async for piece in body:
-        yield piece
-    over.set()
-
-
-async def until_gone[T](
-    receive: Receive, work: Coroutine[Any, Any, T], *, after: asyncio.Event | None = None
-) -> T:
-    """What the work returns or raises; it is cancelled as soon as the api closes its side (ClientGone).
-
-    While the work itself reads the request, leaving shows there: the api is watched `after` that.
-    """
-
-    async def watch(running: asyncio.Task[T]) -> None:
-        if after is not None:
-            await after.wait()
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        running.cancel()
-
-    with one_error():
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(work, name="operation")
-            watching = tasks.create_task(watch(running), name="client gone?")
-            await asyncio.wait([running])
-            watching.cancel()
-    if running.cancelled():
-        raise ClientGone
-    return running.result()

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from connectors.http1 import Response
@@ -30,10 +30,8 @@ from gateway.access.scrubbing import Scrubber
 from gateway.operations import wire
 from gateway.worker import grants
 from gateway.worker.accounts import OpenAccount
+from gateway.worker.answers import Started
 from gateway.worker.desk import Arguments, Desk, busy
-
-if TYPE_CHECKING:
-    from gateway.worker.app import Started
 
 type Fields = Sequence[tuple[str, str]]
 
@@ -41,7 +39,7 @@ _REPLAYED: Final = 64 * 1024
 """Bytes of a body that are held, so that it can be sent again, and its digest be signed."""
 _LARGEST_HEAD = 48 * 1024  # of an answer; beside it the line between worker and api holds its own
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
-_URI = re.compile(r"[!$-;=?-Z_a-z~\[\]]*")  # RFC 3986's characters, and no fragment
+_URI = re.compile(r"[!$-;=?-\[\]-~]*")  # what a request's target may have; no fragment
 _PORTS = {"http": 80, "https": 443}
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding"})  # our client's to say
 _CONNECTIONS = frozenset(
@@ -63,7 +61,7 @@ async def send(
     desk: Desk,
     arguments: Arguments,
     body: AsyncIterator[bytes] | None,
-    answer: "Started",
+    answer: Started,
     over: asyncio.Event,
 ) -> None:
     """Sends the request and passes on its answer; `over` is set once no more of the body is wanted."""
@@ -191,7 +189,7 @@ async def _content(
     return held, len(held), Payload.DIGEST, hashlib.sha256(held).hexdigest()
 
 
-async def _pass_on(method: str, response: Response, scrubber: Scrubber, answer: "Started") -> None:
+async def _pass_on(method: str, response: Response, scrubber: Scrubber, answer: Started) -> None:
     """The answer's head as a caller may see it, and its body as it comes."""
     try:
         bodiless = method == "HEAD" or response.status in (204, 304)
