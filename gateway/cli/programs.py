@@ -101,8 +101,8 @@ def _run(command: list[str], env: dict[str, str]) -> int:
     except PermissionError:
         typer.echo(f"isthmus: {command[0]}: not executable", err=True)
         return _NOT_EXECUTABLE
-    for number in asked:  # while it was being started
-        running.send_signal(number)
+    for early in asked:  # while it was being started
+        running.send_signal(early)
     status = running.wait()
     return status if status >= 0 else _BY_SIGNAL - status
 
