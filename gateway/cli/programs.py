@@ -82,6 +82,17 @@ def environment(given: Mapping[str, str], proxy: str, ca: str) -> dict[str, str]
 
 def _run(command: list[str], env: dict[str, str]) -> int:
     """The program's exit status; 128 and the signal's number when one ended it. Who ends us ends it."""
+    running: subprocess.Popen[bytes] | None = None
+    asked: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        asked.append(number)
+        if running is not None:
+            running.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    signal.signal(signal.SIGINT, lambda *_: None)  # the terminal sends it to the program as well
     try:
         running = subprocess.Popen(command, env=env)  # noqa: S603  what the user asked for, without a shell
     except FileNotFoundError:
@@ -90,9 +101,8 @@ def _run(command: list[str], env: dict[str, str]) -> int:
     except PermissionError:
         typer.echo(f"isthmus: {command[0]}: not executable", err=True)
         return _NOT_EXECUTABLE
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: running.send_signal(number))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the program as well
+    for early in asked:  # while it was being started
+        running.send_signal(early)
     status = running.wait()
     return status if status >= 0 else _BY_SIGNAL - status
 

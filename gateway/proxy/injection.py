@@ -29,6 +29,7 @@ from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
+from gateway.proxy.layers import AGAIN
 from gateway.proxy.scrubbing import Scrubber, without_folds
 
 if TYPE_CHECKING:
@@ -139,8 +140,9 @@ class Injection:
             port=request.port,
             target=request.path,
         )
-        said = [request.authority] if request.authority else request.headers.get_all("host")
-        if len(said) != 1 or not names(said[0], origin):
+        hosts = request.headers.get_all("host")
+        said = [*hosts, request.authority] if request.authority else hosts
+        if not said or len(hosts) > 1 or not all(names(one, origin) for one in said):
             raise Denied(421, "the Host header is for another host than the request")
         name = flow.client_conn.sni
         if name is not None and flow.client_conn in self._opened and plain_host(name) != host:
@@ -204,6 +206,24 @@ class Injection:
 
     # the store answers
 
+    async def authorisation_refused(self, flow: http.HTTPFlow) -> None:
+        """A 401: the worker learns of it, and may have a better answer, such as for a nonce that aged."""
+        sent = flow.metadata.get(_SENT)
+        challenge = ", ".join(flow.response.headers.get_all("www-authenticate")) if flow.response else ""
+        if sent is None or not challenge:
+            return
+        ref = AccountRef(sent.grant.account, sent.grant.revision)
+        try:
+            authorised = await self._operations.grants.authorise(
+                ref, sent.request, actor=sent.grant.actor, refused=challenge
+            )
+        except (StoreError, WorkerUnavailable) as error:
+            _log.info("a store refused what the worker has: %s", error)
+            return
+        sent.scrubber = Scrubber(authorised.secrets)
+        _apply(authorised, flow, sent.request.origin)
+        flow.metadata[AGAIN] = True
+
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """An answer's head, without what was put in; its body streams."""
         response, sent = flow.response, flow.metadata.get(_SENT)
@@ -261,9 +281,10 @@ def _apply(authorised: Authorised, flow: http.HTTPFlow, origin: Origin) -> None:
         upgrade = [("connection", "upgrade"), ("upgrade", "websocket")]
     kept = [(n, v) for n, v in authorised.fields if n not in (*_FRAMING, "host", *_HOP_BY_HOP)]
     host: list[Field] = []
-    if request.authority:
+    if request.is_http2:
         request.authority = origin.authority
-    else:
+    else:  # origin-form: an absolute target inside a tunnel is written so too
+        request.authority = ""
         host = [("host", origin.authority)]
     request.path = authorised.target
     request.headers = _headers([*host, *kept, *framing, *upgrade])

@@ -5,8 +5,10 @@ TLS nor HTTP ends. What a refused request still sends is dropped, not kept.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
+from mitmproxy.http import HTTPFlow
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer, layers, tunnel
 from mitmproxy.proxy.context import Context
@@ -18,16 +20,27 @@ from mitmproxy.proxy.layers.http._base import HttpCommand
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
+    RequestEndOfMessage,
     RequestHeaders,
+    ResponseEndOfMessage,
+    ResponseHeaders,
     ResponseProtocolError,
 )
 
 LARGEST_HEAD: Final = 64 * 1024
+AGAIN: Final = "isthmus again"
 HEAD_TIMEOUT: Final = 30.0
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _REFUSED_BY_WORKER = "refused HTTP CONNECT request: "
 
 type Commands = layer.CommandGenerator[Any]
+
+
+@dataclass
+class AuthorisationRefusedHook(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmproxy's
+    """The store answered 401. An addon that set AGAIN in the flow's metadata has authorised it anew."""
+
+    flow: HTTPFlow
 
 
 class Layers:
@@ -109,9 +122,45 @@ class Client1(http1.Http1Server):
 
 
 class Stream(layers.http.HttpStream):
-    """One request and its answer."""
+    """One request and its answer; one that the store refuses (401) is sent once more, authorised anew.
 
-    _again = False
+    That takes a request without a body, since a body is gone when the answer comes, and HTTP/1.1 to the
+    store: mitmproxy has one stream there for each of the client's, and with HTTP/2 it is used up.
+    """
+
+    _has_body = False
+    _was_refused = False
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Wakeup):
+            yield from self._send_again()
+        else:
+            yield from super()._handle_event(event)
+
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
+        """The answer begins. Of a refusal the worker is told first."""
+        if event.response.status_code == 401 and not self._was_refused:
+            self._was_refused = True
+            self.flow.response = event.response
+            yield AuthorisationRefusedHook(self.flow)
+            can_be_repeated = not self._has_body and self.context.server.alpn != b"h2"
+            if self.flow.metadata.pop(AGAIN, False) and can_be_repeated:
+                self.flow.response = None
+                self.server_state = self.state_drop_refusal
+                return
+        yield from super().state_wait_for_response_headers(event)
+
+    def state_drop_refusal(self, event: events.Event) -> Commands:
+        """The refusal's body. Its connection is free for the request a moment after its end, not in it."""
+        if isinstance(event, ResponseEndOfMessage):
+            yield commands.RequestWakeup(0)
+
+    def _send_again(self) -> Commands:
+        self.server_state = self.state_wait_for_response_headers
+        if (yield from self.make_server_connection()):
+            server, request = self.context.server, self.flow.request
+            yield _send(RequestHeaders(self.stream_id, request, end_stream=True), server)
+            yield _send(RequestEndOfMessage(self.stream_id), server)
 
     def state_consume_request_body(self, event: events.Event) -> Commands:
         """A body that is not sent on: of a request that was refused it is dropped."""
@@ -124,6 +173,7 @@ class Stream(layers.http.HttpStream):
 
         mitmproxy would send such a body bare behind the head, to be read as the next request.
         """
+        self._has_body = True
         if not (yield from self.make_server_connection()):
             self.client_state = self.state_errored
             return
@@ -161,6 +211,7 @@ def _malformed(head: bytes) -> str | None:
 
 
 __all__ = [
+    "AGAIN",
     "HEAD_TIMEOUT",
     "LARGEST_HEAD",
     "Layers",

@@ -144,6 +144,26 @@ def test_a_tls_name_that_is_not_connects_is_refused(
                 assert status(received(tls)) == expected
 
 
+def test_an_absolute_target_inside_a_tunnel_is_for_the_tunnels_host(
+    proxied: Proxied, account: Account, store: Apache
+) -> None:
+    (store.data / "h.txt").write_text("h")
+    context = ssl.create_default_context(cafile=str(proxied.ca))
+    right = f"localhost:{store.port}"
+    for target, host, expected in (
+        (right, right, 200),
+        ("evil.example", right, 421),
+        (right, "evil.example", 421),
+    ):
+        with socket.create_connection(("127.0.0.1", proxied.proxy_port), 30) as sock:
+            sock.sendall(opening(account, store))
+            assert status(sock.recv(4096)) == 200
+            with context.wrap_socket(sock, server_hostname="localhost") as tls:
+                head = f"GET https://{target}/h.txt HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+                tls.sendall(head.encode())
+                assert status(received(tls)) == expected
+
+
 def test_what_is_neither_tls_nor_http_does_not_get_through_a_tunnel(
     proxied: Proxied, account: Account, store: Apache
 ) -> None:

@@ -53,7 +53,7 @@ def agent(proxied: Proxied, network: PrivateNetwork, allowed: str) -> Iterator[N
     proxied.isthmus("network", "create", "office")
     token = proxied.isthmus("network", "invite", "office", "--url", url)["token"]
     config = ("--config", str(proxied.folder / "agent.toml"))
-    loopback = [f"{host}:{allowed.rpartition(':')[2]}" for host in ("localhost", "127.0.0.1", "[::1]")]
+    loopback = [f"{host}:{allowed.rpartition(':')[2]}" for host in ("127.0.0.1", "[::1]")]
     allow = [word for rule in loopback for word in ("--allow", rule)]
     joined = proxied.run(*network.inside, *AGENT, "join", token, *config, *allow)
     assert joined.returncode == 0, joined.stderr

@@ -1,11 +1,12 @@
 """Real programs, holding no credential of the store, through the proxy to a real Apache."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.gateway.proxy.proxied import Account, Proxied
-from tests.servers.apache import Apache
+from tests.servers.apache import PASSWORD, REALM, USER, Apache, apache
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
 
@@ -42,3 +43,28 @@ def test_what_the_client_sends_as_authorisation_does_not_arrive(
     (store.data / "a.txt").write_text("mine")
     answered = proxied.curl(account, "-u", "somebody:else", "-H", "Cookie: a=b", f"{store.url}a.txt")
     assert answered == (200, "mine")
+
+
+def test_a_nonce_that_ran_out_costs_the_program_nothing(
+    proxied: Proxied, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Apache says 401, stale: the request is authorised anew and sent once more."""
+    folder = tmp_path_factory.mktemp("digest")
+    extra = f"""<Directory {folder}/data>
+AuthType Digest
+AuthName {REALM}
+AuthUserFile {folder}/digests
+AuthDigestNonceLifetime 1
+Require valid-user
+</Directory>"""
+    with apache(folder, auth="Digest", extra=extra) as server:
+        made = proxied.add("webdav", url=server.url, username=USER, password=PASSWORD)
+        (server.data / "d.txt").write_text("digest")
+        assert proxied.curl(made, f"{server.url}d.txt") == (200, "digest")
+        time.sleep(2.2)  # the nonce's own life
+        before = len(server.log.read_text().splitlines())
+        assert proxied.curl(made, f"{server.url}d.txt") == (200, "digest")
+        assert [line.split()[:2] for line in server.log.read_text().splitlines()[before:]] == [
+            ["GET", "401"],
+            ["GET", "200"],
+        ]

@@ -190,7 +190,7 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> No
 async def test_an_address_of_our_own_is_refused_even_if_it_were_public(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.worker.fetching.is_public", lambda address, allowed: True)
+    monkeypatch.setattr("gateway.worker.reach.is_public", lambda address, allowed: True)
 
     async def ours(host: str, port: int) -> Sequence[Address]:
         return [IPv4Address("127.0.0.1")]
