@@ -1,8 +1,15 @@
 """What `isthmus` calls: the command, or one line that says what this machine lacks for it."""
 
+import sys
+
 
 def main() -> None:
     """The entry of `isthmus`. On an install of the agent alone it ends with how to get the rest."""
+    if sys.argv[1:2] == ["mcp"]:  # a client of a gateway elsewhere: it must not need one's libraries
+        from gateway.cli.mcp import alone
+
+        alone()
+        return
     try:
         from gateway.cli.main import main as run
     except ModuleNotFoundError as error:

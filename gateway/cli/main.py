@@ -6,7 +6,7 @@ import typer
 
 from gateway import settings as gateway_settings
 from gateway import supervisor
-from gateway.cli import account, config, connectors, demo, network, people, setup
+from gateway.cli import account, config, connectors, demo, mcp, network, people, setup
 
 app = typer.Typer(
     help="One HTTP API over every file store, including the ones behind a firewall.",
@@ -16,6 +16,7 @@ app = typer.Typer(
 app.command("init")(setup.init)
 app.command("serve")(setup.serve)
 app.command("demo")(demo.demo)
+app.command("mcp")(mcp.mcp)
 app.add_typer(setup.db, name="db")
 app.add_typer(setup.keys, name="keys")
 app.add_typer(people.developer, name="developer")
