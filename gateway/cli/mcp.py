@@ -30,7 +30,7 @@ def mcp(
         list[str] | None, typer.Option(help="A name by which HTTP clients may call this server.")
     ] = None,
 ) -> None:
-    """Serves the files of connected accounts to an AI agent (Model Context Protocol), read-only by default."""
+    """Serves files of connected accounts to AI agents (Model Context Protocol), read-only by default."""
     try:
         from gateway.mcp import main, settings
     except ModuleNotFoundError as error:
@@ -47,9 +47,7 @@ def mcp(
     except settings.BadSetting as error:
         _fail(str(error))
     if read.http is not None:
-        typer.echo(
-            f"Isthmus MCP  http://{http if ':' in (http or '') else f'127.0.0.1:{http}'}/mcp", err=True
-        )
+        typer.echo(f"Isthmus MCP  {read.http.url}", err=True)
     main.main(read)
 
 
@@ -61,6 +59,6 @@ def _fail(message: str) -> NoReturn:
 
 def alone() -> None:
     """`isthmus mcp` on a machine that has nothing of the gateway."""
-    app = typer.Typer(pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command("mcp")(mcp)
-    app(sys.argv[2:])
+    app(sys.argv[2:], prog_name="isthmus mcp")

@@ -54,7 +54,7 @@ def _config(server: Files, http: Listening) -> uvicorn.Config:
 
 
 def security(http: Listening) -> TransportSecuritySettings:
-    """The `Host`s and `Origin`s that are answered: a page whose name was bound anew to us is not (421, 403)."""
+    """The `Host`s and `Origin`s that are answered; a page whose name was bound anew to us is not."""
     names = [f"{name}:{http.port}" for name in _LOOPBACK] if is_loopback(http.host) else []
     hosts = [*names, *(form for name in http.hosts for form in (name, f"{name}:{http.port}"))]
     origins = [f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")]

@@ -67,7 +67,7 @@ async def _child(gateway: Gateway, account: int, folder: str, name: str) -> Api 
         listed = await gateway.call("GET", path, query={"page": page, "page_size": _PAGE})
         alike = [one for one in listed["objects"] if unicodedata.normalize("NFC", one["name"]) == wanted]
         if alike:
-            return next((one for one in alike if one["name"] == name), alike[0])
+            return dict(next((one for one in alike if one["name"] == name), alike[0]))
         page = listed["next_page"]
         if page is None:
             return None

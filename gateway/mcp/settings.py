@@ -24,6 +24,11 @@ class Listening:
     token: str = field(repr=False)
     hosts: frozenset[str] = frozenset()
 
+    @property
+    def url(self) -> str:
+        """Where it is served, as this machine reaches it."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/mcp"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -74,7 +74,7 @@ class Writing:
         if_taken: Taken = "error",
         account: AccountId = None,
     ) -> entries.Entry:
-        """Write what a URL gives into a file in the folder `parent`, of any size. Private addresses are refused."""
+        """Write what a URL gives into a file in the folder `parent`. Private addresses are refused."""
         number = await self._gateway.account(account)
         body = {"url": url, "parent_id": await place(self._gateway, number, parent), "name": name}
         made = await self._gateway.long(
@@ -110,7 +110,7 @@ class Writing:
         account: AccountId = None,
         to_account: Annotated[int | None, Field(description="Another account, in which `parent` is.")] = None,
     ) -> entries.Entry:
-        """Copy a file or folder, also to another account. Where the name is taken the copy gets a free one."""
+        """Copy a file or folder, also to another account. A taken name gives the copy a free one."""
         number = await self._gateway.account(account)
         source = await find(self._gateway, number, entry)
         body = await self._going(number, parent, name, to_account)
@@ -152,7 +152,7 @@ class Writing:
         ] = False,
         account: AccountId = None,
     ) -> entries.Link:
-        """Make a URL that shares a file. Whoever has the URL can read the file: only do what the user asked for."""
+        """Make a URL that shares a file with whoever has it: only do what the user asked for."""
         number = await self._gateway.account(account)
         body = {"file_id": await place(self._gateway, number, file), "expiration": expires, "direct": direct}
         return entries.link(await self._gateway.call("POST", f"accounts/{number}/storage/links", body=body))
