@@ -62,6 +62,7 @@ def shown(piece: Piece, account: int, file: str, encoding: Literal["text", "base
             EmbeddedResource(type="resource", resource=content),
             _words(f"{mark}: end of the file's content."),
         ],
+        # what is None is left out by the SDK: no next offset at the end, no size where it is not known
         _meta={
             **UNTRUSTED,
             "isthmus/first": first,
