@@ -21,6 +21,7 @@ from store.tables import Account, Developer
 _REMEMBERED = 1.0
 _MOST_REMEMBERED = 10_000
 _MOST_ACCOUNTS = 20
+_SHOWN = 10  # hexadecimal digits of a token's digest: twenty of them fit an audit row's actor
 _LARGEST_ID = 2**31 - 1  # what the column holds on every database
 
 
@@ -44,8 +45,13 @@ class TokenFacts:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking. An application has every account of its own; tokens have theirs alone."""
+    """Who is asking. An application has every account of its own; tokens have theirs alone.
 
+    `actor` is how the audit log names them: an application by its id, tokens by the beginnings of their
+    digests, which the database has in full.
+    """
+
+    actor: str
     application_id: str | None = None
     accounts: tuple[Account, ...] = ()
     tokens: tuple[TokenFacts, ...] = ()
@@ -109,7 +115,7 @@ class Callers:
         application_id = await self._keys.find(digest, ask)
         if application_id is None:
             raise Refused("the API key is not valid")
-        return Caller(application_id=application_id)
+        return Caller(f"application {application_id}", application_id=application_id)
 
     async def _bearer(self, value: str) -> Caller:
         given = [token.strip() for token in value.split(",")]
@@ -121,7 +127,8 @@ class Callers:
         known = [pair for pair in found if pair is not None]
         if len(known) < len(given):
             raise Refused("one of the tokens is not valid")
-        return Caller(accounts=tuple(a for a, _ in known), tokens=tuple(facts for _, facts in known))
+        actor = f"token {','.join(tokens.digest(token).hex()[:_SHOWN] for token in given)}"
+        return Caller(actor, accounts=tuple(a for a, _ in known), tokens=tuple(facts for _, facts in known))
 
     async def _token(self, token: str) -> tuple[Account, TokenFacts] | None:
         digest = tokens.digest(token)
@@ -146,7 +153,7 @@ class Callers:
         developer = await self._developers.find(digest, ask)
         if developer is None:
             raise Refused("the token is not valid")
-        return Caller(developer=developer)
+        return Caller(f"developer {developer.id}", developer=developer)
 
     async def _one(self, caller: Caller, account_id: int) -> Account:
         for account in caller.accounts:

@@ -6,7 +6,7 @@ import typer
 
 from gateway import settings as gateway_settings
 from gateway import supervisor
-from gateway.cli import account, config, connectors, demo, mcp, network, people, setup
+from gateway.cli import account, audit, config, connectors, demo, mcp, network, people, setup
 
 app = typer.Typer(
     help="One HTTP API over every file store, including the ones behind a firewall.",
@@ -27,6 +27,7 @@ app.add_typer(connectors.connectors, name="connector", hidden=True)
 app.add_typer(network.network, name="network")
 app.add_typer(network.agent, name="agent")
 app.add_typer(config.config, name="config")
+app.add_typer(audit.audit, name="audit")
 
 
 @app.command("process", hidden=True)

@@ -18,6 +18,7 @@ from gateway.worker import contents, copies, entries, extras, fetches, finding, 
 from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
 from gateway.worker.groups import one_error
 from gateway.worker.tasks import Progress
+from gateway.worker.trail import Use
 
 _log = logging.getLogger(__name__)
 
@@ -49,16 +50,19 @@ class Worker:
             return
         headers = dict(scope["headers"])
         telemetry.request_id.set(headers.get(wire.REQUEST_ID, b"").decode() or None)
-        started = Started(send)
+        path, trail = scope["path"], self._desk.trail
+        arguments = wire.unpack(headers.get(wire.ARGUMENTS, b"{}"))
+        await trail.room(path)
+        started = Started(send, Use(trail, path, arguments))
         try:
-            arguments = wire.unpack(headers.get(wire.ARGUMENTS, b"{}"))
-            await self._answer(scope["path"], arguments, receive, started)
+            with started.use:
+                await self._answer(path, arguments, receive, started)
         except StoreError as error:
             if started.head:
                 raise
             await started.json(to_json(error), status=wire.FAILED)
         except ClientGone:
-            _log.info("the client went away", extra={"operation": scope["path"]})
+            _log.info("the client went away", extra={"operation": path})
 
     async def _answer(self, path: str, arguments: Arguments, receive: Receive, send: "Started") -> None:
         if path == "/read":
@@ -74,14 +78,17 @@ class Worker:
 
 
 class Started:
-    """The answer being sent; knows whether its head is out."""
+    """The answer being sent; knows whether its head is out, and tells the audit trail what went."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, use: Use) -> None:
         self._send = send
         self.head = False
+        self.use = use
 
     async def json(self, value: Any, status: int = 200) -> None:
         """A whole answer."""
+        if status == 200:
+            self.use.result = value
         body = orjson.dumps(value)
         length = str(len(body)).encode()
         self.head = True
@@ -100,6 +107,7 @@ class Started:
 
     async def piece(self, piece: bytes) -> None:
         """Some content; returns when the api may take more."""
+        self.use.passed += len(piece)
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         await self._send(_TAKEN)  # uvicorn waits before it sends: the next piece is left where it is
 

@@ -11,6 +11,7 @@ from gateway.settings import Settings
 from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.fetching import Fetcher
 from gateway.worker.tasks import Progress, Tasks
+from gateway.worker.trail import Trail
 from gateway.worker.turns import Turns
 from gateway.worker.walks import Bounds
 from store.engine import Database
@@ -40,6 +41,7 @@ class Desk:
     resume_within: float
     upload_expiry: float
     tasks: Tasks
+    trail: Trail
     fetcher: Fetcher
     walking: Bounds
     files_at_once: int
@@ -69,6 +71,7 @@ class Desk:
                 most_waiting=settings.tasks_waiting,
                 kept=settings.tasks_kept,
             ),
+            trail=Trail(database),
             fetcher=Fetcher(settings),
             walking=Bounds(settings.walk_entries, settings.walk_seconds),
             files_at_once=settings.copy_files_at_once,

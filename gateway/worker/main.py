@@ -126,6 +126,7 @@ async def _serve(settings: Settings, desk: Desk) -> None:
                 group.create_task(desk.accounts.close_idle(), name="close idle accounts"),
                 group.create_task(uploads.clean_up(desk), name="clean up uploads"),
                 group.create_task(desk.tasks.run(), name="tasks"),
+                group.create_task(desk.trail.run(), name="audit trail"),
             )
             await server.serve(sockets=[_listen(settings.worker_socket)])
             for one in beside:
