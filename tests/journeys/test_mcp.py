@@ -1,6 +1,8 @@
 """The MCP server by the SDK's own client, in front of a real gateway, each in its own process."""
 
 import base64
+import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from mcp import Client, MCPError
 from mcp.types import BlobResourceContents, TextResourceContents
 
 from tests.journeys.agents import ask, content, over_http, over_stdio, refused, served, words
-from tests.journeys.folders import Account, Folders, folders
+from tests.journeys.folders import Account, Folders, folders, until
 
 pytestmark = [pytest.mark.journey]
 LOOKING = {"accounts", "list_folder", "search", "recent", "stat", "read_file"}
@@ -335,7 +337,8 @@ async def test_over_http_a_large_file_in_pieces(gateway: Folders, tmp_path: Path
         assert token_file.stat().st_mode & 0o777 == 0o600
         async with over_http(url, token_file.read_text().strip()) as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == LOOKING
-            received, offset = bytearray(), 0
+            received = bytearray()
+            offset: Any = 0
             while offset is not None:
                 result = await client.call_tool(
                     "read_file",
@@ -374,3 +377,29 @@ async def test_over_http_only_known_clients_are_answered(
             assert (answer.status_code, mine) == (status, mine)
         refusal = httpx2.get(url)
         assert (refusal.status_code, refusal.headers["www-authenticate"][:6]) == (401, "Bearer")
+
+
+async def test_every_use_is_in_the_gateways_audit_log(gateway: Folders) -> None:
+    mine = gateway.add("audited")
+    (mine.folder / "secret name.txt").write_text("content")
+    async with over_stdio(gateway.url, "--write", ISTHMUS_TOKEN=mine.token) as client:
+        file = await ask(client, "stat", entry="/secret name.txt")
+        assert not (await client.call_tool("read_file", {"file": file["id"]})).is_error
+        made = await ask(client, "write_file", parent="/", name="new", text="12345")
+        await ask(client, "copy", entry=made["id"], parent="/", name="copy")
+        await ask(client, "delete", entry=made["id"], confirm="new")
+
+    def rows() -> list[dict[str, Any]]:
+        listed = gateway.isthmus("audit", "list", "--subject", str(mine.id))["rows"]
+        return [row for row in listed if row["action"].startswith("storage.")]
+
+    told = until(lambda: found if len(found := rows()) >= 4 else [])
+    assert {row["actor"] for row in told} == {f"token {hashlib.sha256(mine.token.encode()).hexdigest()[:10]}"}
+    details = {row["action"]: row["detail"] for row in told}
+    assert set(details) == {"storage.read", "storage.write", "storage.copy", "storage.delete"}
+    assert details["storage.read"]["entry"] == hashlib.sha256(file["id"].encode()).hexdigest()[:32]
+    assert (details["storage.read"]["outcome"], details["storage.read"]["bytes"]) == ("ok", 7)
+    assert details["storage.write"]["made"] == details["storage.delete"]["entry"]
+    assert details["storage.copy"]["task"]
+    assert "secret" not in json.dumps(told)
+    assert gateway.isthmus("audit", "verify")["intact"]
