@@ -9,10 +9,12 @@ from weakref import WeakValueDictionary
 
 from connectors.azure import downloads, properties, trees, uploads
 from connectors.azure.container import Container
-from connectors.azure.names import LONGEST, check_id, check_name, is_folder, nameable
+from connectors.azure.names import LONGEST, NAMING, check_name
 from connectors.azure.settings import AzureSettings
 from connectors.interface import (
     AlreadyExists,
+    Authorised,
+    BadCredential,
     Capability,
     Connector,
     Content,
@@ -22,15 +24,18 @@ from connectors.interface import (
     Kind,
     NotAFolder,
     NotFound,
+    Origin,
     Page,
     Part,
     PreconditionFailed,
     Presigned,
+    Request,
     Settings,
     Span,
     Unsupported,
     Upload,
 )
+from connectors.objects import is_folder
 
 _FREE = {"if-none-match": "*"}
 _NO_TYPE = "application/octet-stream"
@@ -55,6 +60,7 @@ class AzureConnector(Connector):
             Capability.DOWNLOAD_URL,
             Capability.PROPERTIES,
             Capability.HEADERS,
+            Capability.RAW,
         }
     )
 
@@ -88,11 +94,21 @@ class AzureConnector(Connector):
         """
         return type(self)(self._container.with_fields(headers), self._locks)
 
+    def origins(self) -> Sequence[Origin]:
+        """The container."""
+        return [self._container.others.origin]
+
+    async def authorise(self, request: Request, *, refused: str | None = None) -> Authorised:
+        """By a signature in the headers, or the token in the query, in place of any other."""
+        if refused is not None:
+            raise BadCredential("the store does not accept the account's key or token")
+        return self._container.others.authorise(request)
+
     # entries
 
     async def stat(self, raw_id: str) -> Entry:
         """A blob as HEAD describes it; a folder where any blob lies below its id."""
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if is_folder(raw_id):
             # asked for the root too: whether the container is there, and the credential good for it
             if not await self._any_below(raw_id) and raw_id:
@@ -111,7 +127,7 @@ class AzureConnector(Connector):
 
     async def list(self, folder: str, cursor: str | None, limit: int) -> Page:
         """In the store's order, by List Blobs. Blobs that no id can name are left out."""
-        check_id(folder)
+        NAMING.check_id(folder)
         if not is_folder(folder):
             await self._require_folder(folder)
         found = await self._container.page(self._blob(folder), delimiter="/", marker=cursor, limit=limit)
@@ -121,13 +137,13 @@ class AzureConnector(Connector):
         below = (self._raw_id(one) for one in found.prefixes)
         entries = [
             *(downloads.listed(raw_id, one) for raw_id, one in blobs if _is_file(raw_id)),
-            *(downloads.folder(raw_id, self._blob(raw_id)) for raw_id in below if nameable(raw_id)),
+            *(downloads.folder(raw_id, self._blob(raw_id)) for raw_id in below if NAMING.nameable(raw_id)),
         ]
         return Page(sorted(entries, key=_raw_id), found.marker)
 
     async def tree(self, folder: str, cursor: str | None, limit: int) -> Page:
         """Files at any depth, by one listing without a delimiter; no folders."""
-        check_id(folder)
+        NAMING.check_id(folder)
         if cursor is None:
             await self._require_folder(folder)
         found = await self._container.page(self._blob(folder), marker=cursor, limit=limit)
@@ -139,7 +155,7 @@ class AzureConnector(Connector):
 
     async def read(self, raw_id: str, span: Span | None = None, *, etag: str | None = None) -> Content:
         """One GET: entry and bytes are of the same version."""
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if is_folder(raw_id):
             await self._require_folder(raw_id)
             raise NotAFolder("this is a folder, not a file")
@@ -183,7 +199,7 @@ class AzureConnector(Connector):
             await self._require_doomed(raw_id)
             if is_folder(raw_id) and not recursive:
                 return await trees.delete_tree(self._container, self._blob(raw_id), recursive=False)
-        if raw_id and nameable(raw_id) and (recursive or not is_folder(raw_id)):
+        if raw_id and NAMING.nameable(raw_id) and (recursive or not is_folder(raw_id)):
             name = self._blob(raw_id)
             if await trees.purge(self._container, name, below=is_folder(raw_id)):
                 return None
@@ -320,7 +336,7 @@ class AzureConnector(Connector):
 
         Raises NotFound, NotAFolder, InvalidName, AlreadyExists (a folder in the way can't be replaced).
         """
-        check_id(parent)
+        NAMING.check_id(parent)
         check_name(name)
         await self._require_folder(parent)
         raw_id = parent + name
@@ -359,7 +375,7 @@ class AzureConnector(Connector):
         return ticket
 
     async def _tags(self, raw_id: str) -> dict[str, str]:
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if is_folder(raw_id):
             await self._require_folder(raw_id)
             raise Unsupported("the store keeps no properties of folders")
@@ -371,7 +387,7 @@ def _type(name: str) -> str:
 
 
 def _is_file(raw_id: str) -> bool:
-    return not is_folder(raw_id) and nameable(raw_id)
+    return not is_folder(raw_id) and NAMING.nameable(raw_id)
 
 
 def _raw_id(entry: Entry) -> str:

@@ -11,6 +11,7 @@ from typing import Self
 from urllib.parse import quote, urlsplit
 
 from connectors.azure import documents
+from connectors.azure.authorising import Authoriser
 from connectors.azure.documents import Blob, Listing
 from connectors.azure.errors import refusal
 from connectors.azure.settings import AzureSettings
@@ -47,6 +48,7 @@ class Container:
     Attributes:
         base: what the names of all of the account's blobs begin with; empty, or ends with `/`.
         idle_timeout: seconds that the store may be silent, or stand still at a copy.
+        others: authorises requests that others send.
     """
 
     def __init__(self, settings: AzureSettings, context: Context) -> None:
@@ -62,6 +64,7 @@ class Container:
         key, token = settings.account_key, settings.sas_token
         self._key = SharedKey(settings.account_name, key.get_secret_value()) if key else None
         self._token = token.get_secret_value() if token else ""
+        self.others = Authoriser(settings, self._key, self._token, VERSION)
         tls = ssl.create_default_context(cadata=settings.ca) if url.scheme == "https" else None
 
         async def connect(factory: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from connectors.azure import documents
 from connectors.azure.container import Container
 from connectors.azure.documents import Blob
-from connectors.azure.names import name_of, parent_of
 from connectors.http1 import Response
 from connectors.interface import BadAnswer, BadSpan, Content, Entry, Kind, Span
+from connectors.objects import name_of, parent_of
 
 _UNTOLD = "application/octet-stream"  # what the store says unasked
 _OF_THE_BLOB = re.compile(

@@ -1,30 +1,12 @@
-"""Raw ids and the blob names that they stand for.
+"""What names of blobs may be (Microsoft's page "Naming and referencing containers, blobs, and metadata")."""
 
-A file's raw id is its blob's name below the account's prefix; a folder's ends with `/`, whether it is a
-marker (an empty blob of that name) or only implied by blobs below it. The root is `""`.
-"""
-
-from connectors.interface import InvalidName, NotFound
+from connectors.interface import InvalidName
 from connectors.interface.paths import TEMPORARY
+from connectors.objects import Naming
 
 LONGEST = 1024
-"""Characters of a blob's name (Microsoft's page "Naming and referencing containers, blobs, and metadata")."""
-
-
-def is_folder(raw_id: str) -> bool:
-    """Whether the id is a folder's."""
-    return raw_id == "" or raw_id.endswith("/")
-
-
-def nameable(raw_id: str) -> bool:
-    """Whether entries may have this id: no empty part, `.` or `..`, as a path below a root has none."""
-    return raw_id == "" or all(_usable(part) for part in raw_id.removesuffix("/").split("/"))
-
-
-def check_id(raw_id: str) -> None:
-    """Raises NotFound for an id that no entry has."""
-    if not nameable(raw_id):
-        raise NotFound("there is no such file or folder")
+"""Characters."""
+NAMING = Naming(hidden=TEMPORARY)
 
 
 def check_name(name: str) -> None:
@@ -32,30 +14,6 @@ def check_name(name: str) -> None:
 
     It makes `/` of `\`, drops a dot at the end, and does not take control characters.
     """
-    if "/" in name or not _usable(name):
-        raise InvalidName("the store can't hold this name")
+    NAMING.check_name(name)
     if "\\" in name or name.endswith(".") or any(sign < " " or sign == "\x7f" for sign in name):
         raise InvalidName("the store can't hold \\ or control characters in a name, nor a dot at its end")
-
-
-def name_of(raw_id: str) -> str:
-    """The last part."""
-    return raw_id.removesuffix("/").rpartition("/")[2]
-
-
-def parent_of(raw_id: str) -> str | None:
-    """The folder that it is in; None for the root."""
-    if raw_id == "":
-        return None
-    above, slash, _ = raw_id.removesuffix("/").rpartition("/")
-    return above + slash
-
-
-def _usable(part: str) -> bool:
-    if part in ("", ".", "..") or "\0" in part or part.startswith(TEMPORARY):
-        return False
-    try:
-        part.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return False
-    return True

@@ -2,15 +2,14 @@
 
 import binascii
 import re
-import ssl
 from base64 import b64decode
 from typing import Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from connectors.azure.names import nameable
 from connectors.interface import Settings
+from connectors.interface.values import Certificates, Prefix, checked_url
 
 _ACCOUNT = re.compile(r"[a-z0-9-]{3,64}")
 # Microsoft's page "Naming and referencing containers, blobs, and metadata"
@@ -30,7 +29,7 @@ class AzureSettings(Settings):
         default=None, description="A shared access signature for the container: sv=...&sig=..."
     )
     container: str = Field(description="The container's name.")
-    prefix: str = Field(
+    prefix: Prefix = Field(
         default="",
         description="A folder in the container that becomes the account's root; empty: the container.",
     )
@@ -39,9 +38,7 @@ class AzureSettings(Settings):
         description="Only for another address than https://ACCOUNT.blob.core.windows.net: "
         "https://HOST[:PORT][/ACCOUNT]",
     )
-    ca: str | None = Field(
-        default=None, description="PEM certificates to trust for https; empty: the gateway machine's own."
-    )
+    ca: Certificates = None
 
     @field_validator("account_name")
     @classmethod
@@ -75,39 +72,10 @@ class AzureSettings(Settings):
             raise ValueError("must be a container's name: lower-case letters, digits, single hyphens")
         return name
 
-    @field_validator("prefix")
-    @classmethod
-    def _folder(cls, prefix: str) -> str:
-        prefix = prefix.strip("/")
-        if not nameable(prefix):
-            raise ValueError("must be a folder's path, without empty parts")
-        return prefix
-
     @field_validator("url")
     @classmethod
     def _http(cls, url: str) -> str:
-        if not url:
-            return url
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be like https://HOST[:PORT][/ACCOUNT]")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must have no user or query: the SAS token is a setting of its own")
-        try:
-            _ = parts.port
-        except ValueError:
-            raise ValueError("has a port that is no number from 0 to 65535") from None
-        return url.rstrip("/")
-
-    @field_validator("ca")
-    @classmethod
-    def _certificates(cls, ca: str | None) -> str | None:
-        if ca:
-            try:
-                ssl.create_default_context(cadata=ca)
-            except ssl.SSLError:
-                raise ValueError("must be PEM certificates (-----BEGIN CERTIFICATE-----)") from None
-        return ca or None
+        return checked_url(url, "https://HOST[:PORT][/ACCOUNT]", with_path=True).rstrip("/") if url else url
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:

@@ -1,7 +1,6 @@
 """Blobs copied, moved and deleted by the store itself; folders blob by blob, which nothing makes atomic."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from urllib.parse import urlencode
 
@@ -19,6 +18,7 @@ from connectors.interface import (
     Unsupported,
 )
 from connectors.interface.paths import TEMPORARY
+from connectors.objects import for_each
 
 _AT_ONCE = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -128,7 +128,7 @@ async def copy_tree(container: Container, source: str, target: str) -> None:
             await copy_blob(container, name, target + name.removeprefix(source), {})
 
     async for page in container.pages(source):
-        await _for_each((one.name for one in page), copy)
+        await for_each((one.name for one in page), copy)
 
 
 async def move_tree(container: Container, source: str, target: str) -> None:
@@ -144,7 +144,7 @@ async def move_tree(container: Container, source: str, target: str) -> None:
             await move_blob(container, name, target + name.removeprefix(source), {})
 
     async for page in container.pages(source):
-        await _for_each((one.name for one in page), move)
+        await for_each((one.name for one in page), move)
 
 
 async def delete_tree(container: Container, folder: str, *, recursive: bool) -> None:
@@ -163,7 +163,7 @@ async def delete_tree(container: Container, folder: str, *, recursive: bool) -> 
 
     async for page in container.pages(folder):
         names = (one.name for one in page)
-        await _for_each((name for name in names if recursive or _is_marker(name, folder)), remove)
+        await for_each((name for name in names if recursive or _is_marker(name, folder)), remove)
 
 
 def _is_marker(name: str, folder: str) -> bool:
@@ -195,28 +195,7 @@ async def purge(container: Container, name: str, *, below: bool) -> bool:
                 found = found or bool(mine)
                 queries = [[("versionid", one.version)] if include else [] for one in mine]
                 doomed = [(one.name, query) for one, query in zip(mine, queries, strict=True)]
-                await _for_each((d for d in doomed if not include or d[1][0][1]), remove)
+                await for_each((d for d in doomed if not include or d[1][0][1]), remove)
                 if len(mine) < len(page):  # a blob's own come first of all that begin with its name
                     break
     return found
-
-
-async def _for_each[T](items: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
-    """`act` on each, a few at a time. The first error ends the others, and is raised as it is."""
-    waiting = iter(items)
-
-    async def one_after_another() -> None:
-        for item in waiting:
-            await act(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_AT_ONCE):
-                group.create_task(one_after_another())
-    except* StoreError as failed:
-        raise _first(failed) from None
-
-
-def _first(failed: BaseExceptionGroup[StoreError]) -> StoreError:
-    first = failed.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

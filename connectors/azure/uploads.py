@@ -17,6 +17,7 @@ from connectors.azure.container import Container
 from connectors.azure.signing import Fields
 from connectors.interface import AlreadyExists, InvalidName, NotFound, Unavailable
 from connectors.interface.paths import TEMPORARY
+from connectors.objects import Source, replayed, total
 
 _MIB = 1024 * 1024
 SMALL = _MIB
@@ -51,7 +52,7 @@ async def store(
         mime_type: kept with the blob.
         condition: If-Match or If-None-Match; the store checks it when the last byte is there.
     """
-    source = _Source(chunks)
+    source = Source(chunks)
     if size is not None and size > SMALL:
         await _put_blocks(container, name, _streamed(source, size), mime_type, condition)
         return
@@ -60,7 +61,7 @@ async def store(
         if size is not None:
             raise _other_length()
         await _put_blocks(container, name, _held(source, first), mime_type, condition)
-    elif size is not None and _bytes(first) != size:
+    elif size is not None and total(first) != size:
         raise _other_length()
     else:
         await _put(container, name, first, mime_type, condition)
@@ -70,14 +71,14 @@ async def _put(
     container: Container, name: str, pieces: list[bytes], mime_type: str, condition: Fields
 ) -> None:
     fields = {"x-ms-blob-type": "BlockBlob", "x-ms-blob-content-type": mime_type, **condition}
-    length = _bytes(pieces)
+    length = total(pieces)
     try:
-        await container.act("PUT", name, (), fields, body=_again(pieces), length=length)
+        await container.act("PUT", name, (), fields, body=replayed(pieces), length=length)
     except AlreadyExists:
         if _FREE not in condition or await exists(container, name):
             raise
         # some stores (Azurite) take the uncommitted blocks of an upload that still runs for a blob
-        portions = _once((_again(pieces), length))
+        portions = _once((replayed(pieces), length))
         await _put_blocks(container, name, portions, mime_type, condition)
 
 
@@ -102,50 +103,19 @@ async def exists(container: Container, name: str) -> bool:
 # content in portions
 
 
-class _Source:
-    """Content, taken in portions. `ended` is true once the last byte was taken and the end was seen."""
-
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = aiter(chunks)
-        self._rest = b""
-        self.ended = False
-
-    async def take(self, size: int) -> AsyncGenerator[bytes]:
-        """The next `size` bytes as they come, fewer only at the end."""
-        while size > 0 and await self.more():
-            piece, self._rest = self._rest[:size], self._rest[size:]
-            size -= len(piece)
-            yield piece
-
-    async def fill(self, size: int) -> list[bytes]:
-        """The next `size` bytes at once; sees the end where it is right after them."""
-        pieces = [piece async for piece in self.take(size)]
-        await self.more()
-        return pieces
-
-    async def more(self) -> bool:
-        """Whether a byte is left; waits for it."""
-        while not self._rest and not self.ended:
-            try:
-                self._rest = await anext(self._chunks)
-            except StopAsyncIteration:
-                self.ended = True
-        return bool(self._rest)
-
-
 type _Portion = tuple[AsyncIterator[bytes], int]
 
 
-async def _held(source: _Source, pieces: list[bytes]) -> AsyncGenerator[_Portion]:
+async def _held(source: Source, pieces: list[bytes]) -> AsyncGenerator[_Portion]:
     """Portions of a content of unknown length: the store wants each block's length before its bytes."""
     number = 1
     while pieces:
-        yield _again(pieces), _bytes(pieces)
+        yield replayed(pieces), total(pieces)
         number += 1
         pieces = await source.fill(held_block(number))
 
 
-async def _streamed(source: _Source, size: int) -> AsyncGenerator[_Portion]:
+async def _streamed(source: Source, size: int) -> AsyncGenerator[_Portion]:
     """Portions of a content of known length, handed on as they come."""
     each = max(_STREAMED_BLOCK, _enough(size))
     for start in range(0, size, each):
@@ -172,17 +142,8 @@ def _enough(size: int) -> int:
     return -(-size // MOST_BLOCKS // _MIB) * _MIB
 
 
-async def _again(pieces: Iterable[bytes]) -> AsyncGenerator[bytes]:
-    for piece in pieces:
-        yield piece
-
-
 async def _once(portion: _Portion) -> AsyncGenerator[_Portion]:
     yield portion
-
-
-def _bytes(pieces: list[bytes]) -> int:
-    return sum(map(len, pieces))
 
 
 def _other_length() -> Unavailable:

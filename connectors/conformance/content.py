@@ -96,10 +96,18 @@ class ContentTests(Kit):
         entry = await put(connector, folder, "bytes", content)
         for _ in range(20):
             opened = await connector.read(entry.raw_id)
-            async with aclosing(opened.chunks) as chunks:  # type: ignore[type-var]  # generators, by the contract
+            async with aclosing(opened.chunks) as chunks:
                 async for _piece in chunks:
                     break
         assert await whole(connector, entry.raw_id) == content
+
+    async def test_a_file_that_was_opened_and_not_read_is_released(
+        self, connector: Connector, folder: str
+    ) -> None:
+        entry = await put(connector, folder, "bytes", b"content")
+        for _ in range(300):  # more than a store has connections or handles for one account
+            await (await connector.read(entry.raw_id)).chunks.aclose()
+        assert await whole(connector, entry.raw_id) == b"content"
 
     # writing
 

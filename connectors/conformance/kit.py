@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from connectors.interface import (
+    CanAuthorise,
     CanCopy,
     CanKeepProperties,
     CanListTrees,
@@ -83,6 +84,7 @@ class Store:
 
 class FullConnector(
     Connector,
+    CanAuthorise,
     CanMakeFolders,
     CanMove,
     CanCopy,

@@ -5,7 +5,8 @@ from connectors.conformance.entries import EntryTests
 from connectors.conformance.extras import ExtraTests
 from connectors.conformance.parts import PartsTests
 from connectors.conformance.places import PlaceTests
+from connectors.conformance.raw import RawTests
 
 
-class Conformance(EntryTests, ContentTests, PlaceTests, PartsTests, ExtraTests):
+class Conformance(EntryTests, ContentTests, PlaceTests, PartsTests, ExtraTests, RawTests):
     """Subclass it as `class TestMine(Conformance)` with a fixture `store` that gives a `Store`."""

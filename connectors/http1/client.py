@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from connectors.http1.connection import Body, BodyFailed, Connection, Headers
 from connectors.http1.errors import store_errors
-from connectors.interface import BadAnswer, Throttled, Unavailable
+from connectors.interface import BadAnswer, Chunks, Held, Throttled, Unavailable
 
 _FRESH_ENOUGH = 2.0  # seconds idle after which a server may be closing a connection just now
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
@@ -39,11 +39,14 @@ class Response:
                 return value.decode("latin-1")
         return None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body in pieces of 1 B to 256 KiB. Leaving early gives the connection up at once.
+    def chunks(self) -> Chunks:
+        """The body in pieces of 1 B to 256 KiB. Closing it early gives the connection up at once.
 
-        Raises Unavailable when it breaks before its declared end, TimedOut, BadAnswer.
+        While it is read: Unavailable when it breaks before its declared end, TimedOut, BadAnswer.
         """
+        return Held(self._pieces(), self.aclose)
+
+    async def _pieces(self) -> AsyncGenerator[bytes]:
         connection = self._connection
         if connection is None:
             return

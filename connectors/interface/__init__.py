@@ -20,7 +20,7 @@ from connectors.interface.capabilities import (
     implemented,
 )
 from connectors.interface.connector import CHUNK, Connector, Context, Settings
-from connectors.interface.entry import Content, Entry, Kind, Page, Span
+from connectors.interface.entry import Chunks, Content, Entry, Held, Kind, Page, Span
 from connectors.interface.errors import (
     AlreadyExists,
     BadAnswer,
@@ -69,11 +69,13 @@ __all__ = [
     "CanTellQuota",
     "CanWriteInParts",
     "Capability",
+    "Chunks",
     "Connector",
     "Content",
     "Context",
     "Dialer",
     "Entry",
+    "Held",
     "InvalidName",
     "Kind",
     "NetworkUnavailable",
@@ -85,8 +87,8 @@ __all__ = [
     "OutOfSpace",
     "Page",
     "Part",
-    "Permission",
     "Payload",
+    "Permission",
     "PreconditionFailed",
     "Presigned",
     "Quota",

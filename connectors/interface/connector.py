@@ -60,6 +60,8 @@ class Connector(ABC):
     friendly_name: ClassVar[str]
     category: ClassVar[str] = "file_store"
     settings: ClassVar[type[Settings]]
+    on_gateway: ClassVar[bool] = False
+    """Whether it opens the gateway's own machine: then only who runs that connects accounts."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
 
     @classmethod

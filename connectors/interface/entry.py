@@ -1,9 +1,10 @@
 """What a store holds: entries (files and folders), pages of them, spans of bytes."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 
 class Kind(StrEnum):
@@ -58,13 +59,58 @@ class Span:
     last: int | None = None
 
 
+class Chunks(Protocol):
+    """Pieces of content in order, each taken once; an async generator is one."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Itself."""
+        ...
+
+    def __anext__(self) -> Awaitable[bytes]:
+        """The next piece. Raises StopAsyncIteration at the end."""
+        ...
+
+    def aclose(self) -> Awaitable[None]:
+        """Releases the store's side at once, whether or not a piece was ever taken."""
+        ...
+
+
+class Held:
+    """An async generator with what it stands on: a generator that never began runs no `finally`.
+
+    Args:
+        pieces: releases by itself what it stands on, once it has begun.
+        release: does so for one that has not.
+    """
+
+    def __init__(self, pieces: AsyncGenerator[bytes], release: Callable[[], Awaitable[object]]) -> None:
+        self._pieces = pieces
+        self._release: Callable[[], Awaitable[object]] | None = release
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Itself."""
+        return self
+
+    def __anext__(self) -> Awaitable[bytes]:
+        """The generator's next piece."""
+        self._release = None
+        return self._pieces.__anext__()
+
+    async def aclose(self) -> None:
+        """Ends the generator; releases if it never began."""
+        await self._pieces.aclose()
+        if (release := self._release) is not None:
+            self._release = None
+            await release()
+
+
 @dataclass(slots=True)
 class Content:
     """An opened file: the version that was opened, and its bytes.
 
-    `chunks` yields pieces of 1 B to 256 KiB, of exactly the span that was asked for. Closing it
-    (`aclose`, or leaving an `async for` inside `aclosing`) releases the store's side at once.
+    `chunks` gives pieces of 1 B to 256 KiB, of exactly the span that was asked for. Closing it (`aclose`, or
+    leaving an `aclosing`) releases the store's side at once; whoever opened the file always does.
     """
 
     entry: Entry
-    chunks: AsyncIterator[bytes]
+    chunks: Chunks

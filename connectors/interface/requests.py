@@ -1,10 +1,19 @@
 """A request in the store's own HTTP API, to be sent by somebody else with the account's authorisation."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from connectors.interface.errors import InvalidName
+
 type Fields = Sequence[tuple[str, str]]
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, 5.6.2
+_VALUE = re.compile(r"[\t \x21-\x7e\x80-\xff]*")  # RFC 9110, 5.5: no control characters, so no second header
+_TARGET = re.compile(r"/[!$-;=?-Z_a-z~]*")  # RFC 3986's characters for path and query, and no fragment
+_PORTS = {"http": 80, "https": 443}
+_LARGEST_HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +21,8 @@ class Origin:
     """Where a store's API lives: scheme (`http`, `https`), host in lower case, port; below which path.
 
     Attributes:
-        path: begins and ends with `/`; only requests below it are the account's.
+        path: begins and ends with `/`; only requests below it, and for itself (with the last slash or
+            without), are the account's.
         ca: PEM certificates to trust for it; None is the machine's own.
     """
 
@@ -20,7 +30,13 @@ class Origin:
     host: str
     port: int
     path: str = "/"
-    ca: str | None = None
+    ca: str | None = field(default=None, repr=False)
+
+    @property
+    def authority(self) -> str:
+        """As the Host header has it: the port only where it is not the scheme's own."""
+        named = f"[{self.host}]" if ":" in self.host else self.host
+        return named if _PORTS.get(self.scheme) == self.port else f"{named}:{self.port}"
 
 
 class Payload(StrEnum):
@@ -35,9 +51,12 @@ class Payload(StrEnum):
 class Request:
     """A request's head, as it will be sent but for its authorisation.
 
+    Making one that no HTTP/1.1 message could carry, or of more than 64 KiB, raises InvalidName.
+
     Attributes:
         target: path and query, percent-encoded.
-        fields: headers, names in lower case, in order; Host is the origin's.
+        fields: headers, names in lower case, in order, values as Latin-1 reads them; Host is the origin's
+            whatever is said here, and hop-by-hop headers are the sender's own.
         payload: whether there is a body, and whether its digest is known.
         digest: SHA-256 of the body in hexadecimal, with `Payload.DIGEST`.
     """
@@ -49,17 +68,32 @@ class Request:
     payload: Payload = Payload.UNSIGNED
     digest: str | None = None
 
+    def __post_init__(self) -> None:
+        """Checks that it is one message, and not two."""
+        if not _TOKEN.fullmatch(self.method):
+            raise InvalidName("this is no HTTP method")
+        if not _TARGET.fullmatch(self.target):
+            raise InvalidName("a request's path and query must be percent-encoded and begin with /")
+        size = len(self.target)
+        for name, value in self.fields:
+            if not _TOKEN.fullmatch(name) or name != name.lower() or not _VALUE.fullmatch(value):
+                raise InvalidName("a header has a name or value that HTTP can't carry")
+            size += len(name) + len(value)
+        if size > _LARGEST_HEAD:
+            raise InvalidName("the request's head is larger than 64 KiB")
+
 
 @dataclass(frozen=True, slots=True)
 class Authorised:
     """What the request's head becomes: it says all of target and headers, so nothing of the former is left.
 
     Attributes:
+        fields: Host first, the origin's; hop-by-hop headers as they were given.
         secrets: what was put in, in every spelling that an answer could echo it in; to be scrubbed.
         expires: seconds for which the same answer may be given again to the same request; 0 for once.
     """
 
-    target: str
-    fields: Fields
+    target: str = field(repr=False)  # a SAS token stands in the query
+    fields: Fields = field(repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
     expires: float = 0.0

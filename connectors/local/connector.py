@@ -4,7 +4,7 @@ import bisect
 import mimetypes
 import os
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import ClassVar, Self
@@ -18,6 +18,7 @@ from connectors.interface import (
     Content,
     Context,
     Entry,
+    Held,
     InvalidName,
     Kind,
     NotAFolder,
@@ -52,6 +53,7 @@ class LocalConnector(Connector):
     name: ClassVar[str] = "local"
     friendly_name: ClassVar[str] = "Local folder"
     settings: ClassVar[type[Settings]] = LocalSettings
+    on_gateway: ClassVar[bool] = True
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
             Capability.MKDIR,
@@ -111,7 +113,8 @@ class LocalConnector(Connector):
         except BaseException:
             os.close(file)
             raise
-        return Content(entry, _Reading(self._threads, file, entry, first, end).chunks())
+        reading = _Reading(self._threads, file, entry, first, end)
+        return Content(entry, Held(reading.chunks(), reading.aclose))
 
     async def write(
         self,
@@ -238,7 +241,10 @@ class _Reading:
         self._first = first
         self._end = end
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def aclose(self) -> None:
+        os.close(self._file)
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
         try:
             at = self._first
             while at < self._end:
@@ -246,7 +252,7 @@ class _Reading:
                 at += len(piece)
                 yield piece
         finally:
-            os.close(self._file)
+            await self.aclose()
 
     def _piece(self, at: int) -> bytes:
         piece = os.pread(self._file, min(CHUNK, self._end - at), at)

@@ -19,6 +19,7 @@ from connectors.http1 import Client, Connection, Response
 from connectors.http1.connection import Body
 from connectors.interface import BadAnswer, Context, InvalidName, Unsupported
 from connectors.s3 import documents
+from connectors.s3.authorising import Authoriser
 from connectors.s3.documents import Document, Listing, Version, Versions
 from connectors.s3.errors import meaning, refusal
 from connectors.s3.settings import S3Settings
@@ -59,6 +60,7 @@ class Bucket:
 
     Attributes:
         base: the key that all of the account's keys begin with; empty, or ends with `/`.
+        others: authorises requests that others send.
     """
 
     def __init__(self, settings: S3Settings, context: Context, signer: "Signer") -> None:
@@ -84,6 +86,7 @@ class Bucket:
             connect, host=self._host, max_connections=_MOST_CONNECTIONS, idle_timeout=context.idle_timeout
         )
         self._signer = signer
+        self.others = Authoriser(settings, signer)
         self._extra: dict[str, str] = {}
         self._altered = ""
 

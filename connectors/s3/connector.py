@@ -8,6 +8,8 @@ from weakref import WeakValueDictionary
 
 from connectors.interface import (
     AlreadyExists,
+    Authorised,
+    BadCredential,
     Capability,
     Connector,
     Content,
@@ -18,20 +20,22 @@ from connectors.interface import (
     NotAFolder,
     NotEmpty,
     NotFound,
+    Origin,
     Page,
     Part,
     PreconditionFailed,
     Presigned,
+    Request,
     Settings,
     Span,
     Unsupported,
     Upload,
 )
+from connectors.objects import answers, is_folder
 from connectors.s3 import documents, downloads, properties, trees, uploads
 from connectors.s3.bucket import Bucket, after
-from connectors.s3.keys import LONGEST_KEY, check_id, check_name, is_folder, nameable
+from connectors.s3.keys import LONGEST_KEY, NAMING
 from connectors.s3.settings import S3CompatibleSettings, S3Settings
-from connectors.s3.together import answers
 
 _LONGEST_PRESIGNED = 7 * 24 * 3600
 _MARKER = {"content-type": "application/x-directory"}
@@ -57,6 +61,7 @@ class S3Connector(Connector):
             Capability.DOWNLOAD_URL,
             Capability.PROPERTIES,
             Capability.HEADERS,
+            Capability.RAW,
         }
     )
 
@@ -87,11 +92,21 @@ class S3Connector(Connector):
         """
         return type(self)(self._bucket.with_fields(headers), self._locks)
 
+    def origins(self) -> Sequence[Origin]:
+        """The bucket, in the host's name and in the path."""
+        return self._bucket.others.origins
+
+    async def authorise(self, request: Request, *, refused: str | None = None) -> Authorised:
+        """By a signature in the headers, in place of any other."""
+        if refused is not None:
+            raise BadCredential("the store does not accept the account's key")
+        return self._bucket.others.authorise(request)
+
     # entries
 
     async def stat(self, raw_id: str) -> Entry:
         """An object as HEAD describes it; a folder where any key lies below its id."""
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if is_folder(raw_id):
             # asked for the root too: whether the bucket is there, and the key good for it
             if not await self._any_below(raw_id) and raw_id:
@@ -114,7 +129,7 @@ class S3Connector(Connector):
         """In the store's order, by ListObjectsV2. Keys that no id can name are left out."""
         if not is_folder(folder):
             await self._require_folder(folder)
-        check_id(folder)
+        NAMING.check_id(folder)
         prefix = self._key(folder)
         begin = cursor or after(prefix)
         found, goes_on = await self._bucket.list(prefix, delimiter="/", cursor=begin, limit=limit)
@@ -128,7 +143,7 @@ class S3Connector(Connector):
 
     async def tree(self, folder: str, cursor: str | None, limit: int) -> Page:
         """Files at any depth, by one listing without a delimiter; no folders."""
-        check_id(folder)
+        NAMING.check_id(folder)
         if cursor is None:
             await self._require_folder(folder)
         prefix = self._key(folder)
@@ -140,7 +155,7 @@ class S3Connector(Connector):
 
     async def read(self, raw_id: str, span: Span | None = None, *, etag: str | None = None) -> Content:
         """One GET: entry and bytes are of the same version."""
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if is_folder(raw_id):
             await self._require_folder(raw_id)
             raise NotAFolder("this is a folder, not a file")
@@ -177,7 +192,7 @@ class S3Connector(Connector):
 
     async def purge(self, raw_id: str, *, recursive: bool = False) -> None:
         """Deletes every version, also of what was deleted before, and the marks of deletion."""
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         try:
             below = await self._require_doomed(raw_id, recursive=recursive)
         except NotFound:  # deleted, perhaps: then its versions are left
@@ -293,7 +308,7 @@ class S3Connector(Connector):
         return key.removeprefix(self._bucket.base)
 
     def _named(self, key: str) -> bool:
-        return nameable(self._raw_id(key))
+        return NAMING.nameable(self._raw_id(key))
 
     async def _any_below(self, folder: str) -> bool:
         found, _ = await self._bucket.list(self._key(folder), limit=1)
@@ -321,8 +336,8 @@ class S3Connector(Connector):
             AlreadyExists: the name is taken; a folder in the way can't be replaced.
             PreconditionFailed: not this version.
         """
-        check_id(parent)
-        check_name(name)
+        NAMING.check_id(parent)
+        NAMING.check_name(name)
         raw_id = parent + name
         if len(self._key(raw_id).encode()) >= LONGEST_KEY:
             raise InvalidName("the name is longer than the store takes")
@@ -343,7 +358,7 @@ class S3Connector(Connector):
         """Whether all below the id goes. Raises NotFound, NotEmpty."""
         if raw_id == "":
             raise NotFound("the root can't be removed")
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if not is_folder(raw_id):
             await self.stat(raw_id)
             return False
@@ -375,7 +390,7 @@ class S3Connector(Connector):
             raise
 
     async def _tags(self, raw_id: str) -> dict[str, str]:
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
         if is_folder(raw_id):
             await self._require_folder(raw_id)
             raise Unsupported("the store keeps no properties of folders")

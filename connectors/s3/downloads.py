@@ -2,7 +2,7 @@
 
 import mimetypes
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -12,15 +12,16 @@ from connectors.interface import (
     BadSpan,
     Content,
     Entry,
+    Held,
     Kind,
     PreconditionFailed,
     Span,
     Unavailable,
 )
+from connectors.objects import name_of, parent_of
 from connectors.s3 import documents
 from connectors.s3.bucket import Bucket
 from connectors.s3.documents import Found
-from connectors.s3.keys import name_of, parent_of
 
 _UNTOLD_TYPES = frozenset({"binary/octet-stream", "application/octet-stream"})  # what a store says unasked
 _OF_THE_OBJECT = re.compile(
@@ -48,7 +49,7 @@ async def open_content(bucket: Bucket, raw_id: str, key: str, span: Span | None,
             raise BadSpan("the span starts at or after the file's end")
         # by the header, not by the status: `rclone serve s3` answers a span with 200
         if (range_ := _range(answer)) is None:
-            return Content(entry, _cut(answer, span))
+            return Content(entry, Held(_cut(answer, span), answer.aclose))
         if range_[0] != span.first:
             raise BadAnswer("the store answered with another span than was asked for")
         return Content(entry, answer.chunks())
@@ -119,7 +120,7 @@ def _date(text: str | None) -> datetime | None:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-async def _cut(answer: Response, span: Span) -> AsyncIterator[bytes]:
+async def _cut(answer: Response, span: Span) -> AsyncGenerator[bytes]:
     """The span out of a whole body, for a store that does not know ranges."""
     at = 0
     try:

@@ -1,56 +1,7 @@
-"""Raw ids and the keys that they stand for.
+"""What keys of S3 may be (the user guide's page "Naming Amazon S3 objects")."""
 
-A file's raw id is its key below the account's prefix; a folder's ends with `/`, whether it is a marker (an
-empty object of that key) or only implied by keys below it. The root is `""`.
-"""
-
-from connectors.interface import InvalidName, NotFound
+from connectors.objects import Naming
 
 LONGEST_KEY = 1024
-"""Bytes of UTF-8 (the user guide's page "Naming Amazon S3 objects")."""
-
-
-def is_folder(raw_id: str) -> bool:
-    """Whether the id is a folder's."""
-    return raw_id == "" or raw_id.endswith("/")
-
-
-def nameable(raw_id: str) -> bool:
-    """Whether entries may have this id: no empty part, `.` or `..`, as a path below a root has none."""
-    parts = raw_id.removesuffix("/").split("/")
-    return raw_id == "" or all(_usable(part) for part in parts)
-
-
-def check_id(raw_id: str) -> None:
-    """Raises NotFound for an id that no entry has."""
-    if not nameable(raw_id):
-        raise NotFound("there is no such file or folder")
-
-
-def check_name(name: str) -> None:
-    """Raises InvalidName for a name that no entry may have."""
-    if "/" in name or not _usable(name):
-        raise InvalidName("the store can't hold this name")
-
-
-def name_of(raw_id: str) -> str:
-    """The last part."""
-    return raw_id.removesuffix("/").rpartition("/")[2]
-
-
-def parent_of(raw_id: str) -> str | None:
-    """The folder that it is in; None for the root."""
-    if raw_id == "":
-        return None
-    above, slash, _ = raw_id.removesuffix("/").rpartition("/")
-    return above + slash
-
-
-def _usable(part: str) -> bool:
-    if part in ("", ".", "..") or "\0" in part:
-        return False
-    try:
-        part.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return False
-    return True
+"""Bytes of UTF-8."""
+NAMING = Naming()

@@ -1,12 +1,12 @@
 """What an account of the S3 connectors needs."""
 
 import re
-import ssl
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
 from connectors.interface import Settings
+from connectors.interface.values import Certificates, Prefix, checked_url
 
 _AMAZON = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -22,7 +22,7 @@ class S3Settings(Settings):
     )
     region: str = Field(default="us-east-1", description="The bucket's region; requests are signed for it.")
     bucket: str = Field(description="The bucket's name.")
-    prefix: str = Field(
+    prefix: Prefix = Field(
         default="", description="A folder in the bucket that becomes the account's root; empty: the bucket."
     )
     access_key_id: str = Field(min_length=1, description="The key's public half.")
@@ -39,25 +39,16 @@ class S3Settings(Settings):
         description="Whether the store knows If-Match and If-None-Match on writes. Off for one that refuses "
         "them: then only a look beforehand keeps a name that is taken, or the wrong version, from harm.",
     )
-    ca: str | None = Field(
-        default=None, description="PEM certificates to trust for https; empty: the gateway machine's own."
-    )
+    ca: Certificates = None
 
     @field_validator("endpoint")
     @classmethod
     def _origin(cls, endpoint: str) -> str:
-        if not endpoint:
-            return endpoint
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be like https://HOST[:PORT]")
-        if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
-            raise ValueError("must have no user, path or query: bucket and prefix are settings")
-        try:
-            _ = parts.port
-        except ValueError:
-            raise ValueError("has a port that is no number from 0 to 65535") from None
-        return endpoint.rstrip("/")
+        return (
+            checked_url(endpoint, "https://HOST[:PORT]", with_path=False).rstrip("/")
+            if endpoint
+            else endpoint
+        )
 
     @field_validator("region")
     @classmethod
@@ -72,24 +63,6 @@ class S3Settings(Settings):
         if not _BUCKET.fullmatch(bucket):
             raise ValueError("must be a bucket's name: letters, digits, dots, hyphens")
         return bucket
-
-    @field_validator("prefix")
-    @classmethod
-    def _folder(cls, prefix: str) -> str:
-        prefix = prefix.strip("/")
-        if prefix and any(part in ("", ".", "..") or "\0" in part for part in prefix.split("/")):
-            raise ValueError("must be a folder's path, without empty parts")
-        return prefix
-
-    @field_validator("ca")
-    @classmethod
-    def _certificates(cls, ca: str | None) -> str | None:
-        if ca:
-            try:
-                ssl.create_default_context(cadata=ca)
-            except ssl.SSLError:
-                raise ValueError("must be PEM certificates (-----BEGIN CERTIFICATE-----)") from None
-        return ca or None
 
     def origin(self) -> str:
         """The endpoint, or the region's own at Amazon."""

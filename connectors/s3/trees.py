@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from connectors.interface import BadAnswer, Part, Unsupported
+from connectors.objects import answers, for_each
 from connectors.s3 import documents, uploads
 from connectors.s3.bucket import Bucket, Fields
 from connectors.s3.documents import Version
-from connectors.s3.together import answers, for_each
 
 LARGEST_COPY = 5 * 1024**3
 """Bytes above which an object is copied in parts (CopyObject, "up to 5 GB in size in a single operation")."""

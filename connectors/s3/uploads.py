@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from connectors.interface import BadAnswer, NotFound, Part, StoreError, Unavailable
+from connectors.objects import Source, replayed, total
 from connectors.s3 import documents
 from connectors.s3.bucket import Bucket, Fields
 
@@ -56,9 +57,9 @@ async def store(
     if size is None:
         first = await source.fill(FIRST_PART)
         if source.ended:
-            length = _bytes(first)
+            length = total(first)
             answer = await bucket.request(
-                "PUT", key, (), {**fields, **condition}, body=_again(first), length=length
+                "PUT", key, (), {**fields, **condition}, body=replayed(first), length=length
             )
             await answer.aclose()
             return
@@ -68,37 +69,6 @@ async def store(
     await _in_parts(bucket, key, parts, fields, condition)
 
 
-class Source:
-    """Content, taken in portions. `ended` is true once the last byte was taken and the end was seen."""
-
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = aiter(chunks)
-        self._rest = b""
-        self.ended = False
-
-    async def take(self, size: int) -> AsyncGenerator[bytes]:
-        """The next `size` bytes as they come, fewer only at the end."""
-        while size > 0 and await self.more():
-            piece, self._rest = self._rest[:size], self._rest[size:]
-            size -= len(piece)
-            yield piece
-
-    async def fill(self, size: int) -> list[bytes]:
-        """The next `size` bytes at once; sees the end where it is right after them."""
-        pieces = [piece async for piece in self.take(size)]
-        await self.more()
-        return pieces
-
-    async def more(self) -> bool:
-        """Whether a byte is left; waits for it."""
-        while not self._rest and not self.ended:
-            try:
-                self._rest = await anext(self._chunks)
-            except StopAsyncIteration:
-                self.ended = True
-        return bool(self._rest)
-
-
 type Portion = tuple[AsyncIterator[bytes], int]
 
 
@@ -106,7 +76,7 @@ async def _buffered(source: Source, pieces: list[bytes]) -> AsyncGenerator[Porti
     """Portions of a content of unknown length: the store wants each part's length before its bytes."""
     number = 1
     while pieces:
-        yield _again(pieces), _bytes(pieces)
+        yield replayed(pieces), total(pieces)
         number += 1
         pieces = await source.fill(growing_part(number))
 
@@ -156,15 +126,6 @@ def growing_part(number: int) -> int:
 
 def _whole_mib(size: int) -> int:
     return -(-size // _MIB) * _MIB
-
-
-async def _again(pieces: list[bytes]) -> AsyncGenerator[bytes]:
-    for piece in pieces:
-        yield piece
-
-
-def _bytes(pieces: list[bytes]) -> int:
-    return sum(map(len, pieces))
 
 
 async def abandon_soon(bucket: Bucket, key: str, upload: str) -> None:

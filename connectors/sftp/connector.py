@@ -19,6 +19,7 @@ from connectors.interface import (
     Content,
     Context,
     Entry,
+    Held,
     InvalidName,
     Kind,
     NotAFolder,
@@ -123,7 +124,8 @@ class SftpConnector(Connector):
             if _entry(parts, await self._session.wait(file.stat())).etag != entry.etag:
                 raise PreconditionFailed("the file changed while it was read")
 
-        return Content(entry, pieces(self._session, sftp, file, first, end, same))
+        read = pieces(self._session, sftp, file, first, end, same)
+        return Content(entry, Held(read, lambda: self._session.quietly(file.close())))
 
     async def write(
         self,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import cast
 
@@ -22,7 +22,7 @@ async def pieces(
     first: int,
     end: int,
     same: Callable[[], Awaitable[None]],
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """The bytes from `first` up to `end`, by up to 16 reads at once. The file is closed at the end.
 
     Args:

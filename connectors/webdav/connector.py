@@ -2,7 +2,7 @@
 
 import asyncio
 import bisect
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, Self
 from weakref import WeakValueDictionary
@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from connectors.http1 import Response
 from connectors.interface import (
     AlreadyExists,
+    Authorised,
     BadAnswer,
     BadSpan,
     Capability,
@@ -17,14 +18,17 @@ from connectors.interface import (
     Content,
     Context,
     Entry,
+    Held,
     InvalidName,
     Kind,
     NotAFolder,
     NotEmpty,
     NotFound,
+    Origin,
     Page,
     PreconditionFailed,
     Quota,
+    Request,
     Settings,
     Span,
     StoreError,
@@ -61,6 +65,7 @@ class WebdavConnector(Connector):
             Capability.PROPERTIES,
             Capability.QUOTA,
             Capability.HEADERS,
+            Capability.RAW,
         }
     )
 
@@ -77,6 +82,14 @@ class WebdavConnector(Connector):
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """The same account; its requests carry these headers, but for those that are ours to say."""
         return type(self)(self._server.with_headers(headers), self._locks)
+
+    def origins(self) -> Sequence[Origin]:
+        """The account's URL."""
+        return [self._server.place]
+
+    async def authorise(self, request: Request, *, refused: str | None = None) -> Authorised:
+        """By Basic or Digest, as the server asks; copies and moves only to below the account's URL."""
+        return await self._server.authorise(request, refused)
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -120,7 +133,7 @@ class WebdavConnector(Connector):
             raise PreconditionFailed("the file changed while it was opened")
         if answer.status == 206 or span is None:
             return Content(entry, answer.chunks())
-        return Content(entry, _cut(answer, span))
+        return Content(entry, Held(_cut(answer, span), answer.aclose))
 
     async def write(
         self,
@@ -331,7 +344,7 @@ async def _done(answer: Response, *good: int) -> None:
         raise refused(424)
 
 
-async def _cut(answer: Response, span: Span) -> AsyncIterator[bytes]:
+async def _cut(answer: Response, span: Span) -> AsyncGenerator[bytes]:
     """The span out of a whole body: not every server knows ranges."""
     at = 0
     try:

@@ -3,22 +3,28 @@
 import asyncio
 import copy
 import ssl
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit
 
 from connectors.http1 import Client, Connection, Response
 from connectors.http1.callers import callers_headers, joined
 from connectors.http1.connection import Body, Headers
+from connectors.http1.others import below, below_url, kept, require_origin, values
 from connectors.interface import (
+    Authorised,
     BadAnswer,
     BadSpan,
     Context,
     InvalidName,
     NotFound,
     NotPermitted,
+    Origin,
     OutOfSpace,
     PreconditionFailed,
+    Request,
     StoreError,
     Throttled,
     Unavailable,
@@ -29,6 +35,13 @@ from connectors.webdav.settings import WebdavSettings
 
 _MOST_CONNECTIONS = 128
 _ATTEMPTS = 3
+# what others may send where the account is a part of the server: the rest names resources in its body
+_OTHERS = frozenset(
+    {
+        *("GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE", "PROPFIND", "PROPPATCH", "MKCOL"),
+        *("COPY", "MOVE", "LOCK", "UNLOCK"),
+    }
+)
 _REFUSALS: dict[int, tuple[type[StoreError], str]] = {
     400: (InvalidName, "the store does not understand the name"),
     403: (NotPermitted, "the store does not permit that to this account"),
@@ -53,6 +66,7 @@ class Server:
 
     Attributes:
         origin: scheme, host and port, as the Host header has them.
+        place: the account's folder, for those who send requests of their own.
     """
 
     def __init__(self, settings: WebdavSettings, context: Context) -> None:
@@ -63,6 +77,7 @@ class Server:
         self.origin = f"{url.scheme}://{authority}"
         # as the user wrote it or decoded, it is encoded once
         self._base = quote(unquote(url.path)).rstrip("/") + "/"
+        self.place = Origin(url.scheme, host, port, self._base, settings.ca)
         tls = None
         if url.scheme == "https":
             tls = ssl.create_default_context(cadata=settings.ca)
@@ -78,6 +93,10 @@ class Server:
         )
         password = settings.password.get_secret_value() if settings.password else None
         self._authentication = Authentication(settings.username, password)
+        # a nonce of its own: some servers want its counts in order, and others' requests come as they like
+        self._others = Authentication(settings.username, password)
+        self._asked = settings.username is None
+        self._spellings = _spellings(settings.username, password) if password else ()
         self._callers: Sequence[tuple[bytes, bytes]] = ()
 
     async def aclose(self) -> None:
@@ -119,6 +138,33 @@ class Server:
             self._authentication.refused(challenges, sent)
         raise Unavailable("the store keeps asking for the password anew")
 
+    async def authorise(self, request: Request, refused: str | None) -> Authorised:
+        """Another's request below the account's URL, authenticated; as `CanAuthorise.authorise`."""
+        require_origin(request, [self.place])
+        below(request.target.partition("?")[0], self._base)
+        for address in values(request, "destination"):
+            below_url(address, self.place)
+        if self._base != "/" and request.method not in _OTHERS:
+            raise NotPermitted(f"{request.method} could name what is not below the account's URL")
+        if refused is not None:
+            self._others.refused([refused], self._others.header(request.method, request.target))
+        elif not self._asked:
+            await self._ask()
+        fields, secrets = kept(request), list(self._spellings)
+        if (header := self._others.header(request.method, request.target)) is not None:
+            fields.append(("authorization", header))
+            secrets += [header, header.partition(" ")[2]]
+        return Authorised(request.target, fields, tuple(secrets))
+
+    async def _ask(self) -> None:
+        """Learns how the server wants to be answered: a body can't be sent twice to find out."""
+        answer = await self._client.request("PROPFIND", self._base, [(b"depth", b"0")])
+        challenges = [v.decode("latin-1") for k, v in answer.headers if k == b"www-authenticate"]
+        await answer.aclose()
+        if answer.status == 401:
+            self._others.refused(challenges, None)
+        self._asked = True
+
 
 async def refusal(answer: Response) -> StoreError:
     """What an answer's status means as an error; the body is not read."""
@@ -136,6 +182,12 @@ def refused(status: int, retry_after: float | None = None) -> StoreError:
     if status >= 500:
         return Unavailable(f"the store failed with status {status}")
     return BadAnswer(f"the store answered with status {status}")
+
+
+def _spellings(username: str | None, password: str) -> Sequence[str]:
+    """The password as an answer could show it."""
+    basic = b64encode(f"{username}:{password}".encode()).decode()
+    return tuple(dict.fromkeys((basic, password, quote(password, safe=""), escape(password, quote=True))))
 
 
 def _seconds(answer: Response) -> float | None:

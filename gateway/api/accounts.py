@@ -5,20 +5,25 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from connectors.interface import Capability, Quota, StoreError
-from gateway.access import NotYours
+from connectors import registry
+from connectors.interface import Capability, Quota, Settings, StoreError
+from gateway.access import NotYours, connecting
 from gateway.access.reads import reading
 from gateway.api import parameters, resources
 from gateway.api.bodies import json_object
 from gateway.api.call import Call, not_implemented, ref, resource
 from gateway.api.errors import ApiError, invalid
 from gateway.operations import AccountRef, WorkerUnavailable
-from store.queries import accounts, audit
+from store.queries import accounts, audit, networks
 from store.tables import Account
 
 _STORE_WITHIN = 5.0
+_SWITCHES = ("active", "enabled")
+_LONGEST_NAME = 512
+_ON_GATEWAY = "folders of the gateway's own machine are connected by who runs it: 'isthmus account add local'"
 _CREDENTIAL = ("token", "password", "refresh_token", "token_secret", "token_expiry")
 
 
@@ -83,19 +88,27 @@ async def _quota(call: Call, account: Account) -> Quota | None:
 
 
 async def change(call: Call) -> Response:
-    """Switches an account on or off."""
+    """Switches an account on or off, renames it, changes its settings: a new password, another host."""
     account = await call.account()
     given = await json_object(call)
     if "service" in given:
         raise invalid("service", "an account's service can't be changed")
-    if (asked := next((name for name in _CREDENTIAL if name in given), None)) is not None:
-        raise not_implemented(f"changing {asked} of an account")
-    switches = ("active", "enabled")
-    fields: dict[str, object] = {n: parameters.optional_flag(given, n) for n in switches if n in given}
+    fields: dict[str, object] = {n: parameters.optional_flag(given, n) for n in _SWITCHES if n in given}
+    if (display_name := parameters.optional_text(given, "account")) is not None:
+        fields["display_name"] = _display_name(display_name)
+    kind = registry.require(account.service)
+    if changes := {name: given[name] for name in kind.settings.model_fields if name in given}:
+        if kind.on_gateway:
+            raise ApiError(403, "forbidden", _ON_GATEWAY)
+        await call.parts.operations.amend(ref(account), changes)
+    elif (asked := next((name for name in _CREDENTIAL if name in given), None)) is not None:
+        raise invalid(asked, f"a {account.service} account has no such setting")
     async with call.parts.database.session() as session:
         if fields:
             await accounts.change(session, account.id, **fields)
-            await audit.append(session, _actor(account), "account.change", str(account.id), fields)
+        if fields or changes:
+            told = {**fields, "settings": sorted(changes)} if changes else fields
+            await audit.append(session, _actor(account), "account.change", str(account.id), told)
         changed = await accounts.fetch(session, account.id)
     call.parts.callers.forget()
     if changed is None:
@@ -144,9 +157,55 @@ async def encode_raw_id(call: Call) -> Response:
 
 
 async def add(call: Call) -> Response:
-    """Importing an account: the command line does that so far."""
-    await call.caller()
-    raise not_implemented("importing an account over the API ('isthmus account add' does it)")
+    """Imports an account: a service, its connector's settings by name, a network for a private store."""
+    asking = await call.caller()
+    if asking.application_id is None or asking.developer is not None:
+        raise ApiError(403, "forbidden", "an account is imported with an application's API key")
+    given = await json_object(call)
+    service = parameters.text(given, "service")
+    kind = registry.installed().get(service)
+    if kind is None:
+        raise invalid("service", f"must be one of {', '.join(sorted(registry.installed()))}")
+    if kind.on_gateway:
+        raise ApiError(403, "forbidden", _ON_GATEWAY)
+    named = parameters.optional_text(given, "account")
+    settings = connecting.checked(kind.settings, _settings(kind.settings, given, named))
+    async with call.parts.database.session() as session:
+        made = await connecting.connect(
+            session,
+            call.parts.sealing,
+            application_id=asking.application_id,
+            service=service,
+            settings=settings,
+            network_id=await _network(session, given),
+            display_name=None if named is None else _display_name(named),
+            actor=f"application {asking.application_id}",
+        )
+    return resources.send(resources.account(call, made), 201)
+
+
+def _settings(kind: type[Settings], given: dict[str, Any], named: str | None) -> dict[str, Any]:
+    """What of the body is the connector's; the account's name is the user's where none is given."""
+    found = {name: given[name] for name in kind.model_fields if given.get(name) is not None}
+    if named is not None and "username" in kind.model_fields:
+        found.setdefault("username", named)
+    return found
+
+
+async def _network(session: AsyncSession, given: dict[str, Any]) -> int | None:
+    name = parameters.optional_text(given, "network")
+    if name is None:
+        return None
+    found = await networks.by_name(session, name)
+    if found is None:
+        raise invalid("network", "there is no network of that name")
+    return found.id
+
+
+def _display_name(given: str) -> str:
+    if not 0 < len(given) <= _LONGEST_NAME:
+        raise invalid("account", f"must have 1 to {_LONGEST_NAME} characters")
+    return given
 
 
 _ACCOUNT = "/v1/accounts/{accounts}"

@@ -1,28 +1,25 @@
 """The bytes of files, streamed both ways; nothing here holds more than a piece."""
 
-import asyncio
-import logging
 import re
 from contextlib import aclosing
 from datetime import UTC
 from email.utils import format_datetime
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from connectors.interface import BadSpan, PreconditionFailed, StoreError
+from connectors.interface import BadSpan, PreconditionFailed
 from gateway.api import conditions, parameters, resources, storage, tasks
 from gateway.api.bodies import json_object, pieces
 from gateway.api.call import Call, ref, resource
 from gateway.api.conditions import Range
 from gateway.api.errors import ApiError, invalid
 from gateway.api.forms import Form
-from gateway.operations import AccountRef, Conflict, EntryView, Operations, Reading, WorkerUnavailable
+from gateway.api.streamed import Streamed
+from gateway.operations import AccountRef, Conflict, EntryView, Operations, Reading
 from store.tables import Account
 
-_log = logging.getLogger(__name__)
 _MEDIA_TYPE = re.compile(r"[!-~]+/[!-~]+(?:; ?[!-~]+)*")
 
 
@@ -48,7 +45,7 @@ async def send_file(call: Call, account: AccountRef, file_id: str) -> Response:
         reading, cut = await _open(operations, account, file_id, wanted, conditions.if_range(call))
     except BadSpan:
         raise await _unsatisfiable(operations, account, file_id) from None
-    return Download(reading, cut, call.parts.settings.idle_timeout)
+    return _opened(reading, cut, call.parts.settings.idle_timeout)
 
 
 async def _open(
@@ -78,55 +75,13 @@ async def _unsatisfiable(operations: Operations, account: AccountRef, file_id: s
     return ApiError(416, "bad_range", "Range: the file has no such bytes", headers=headers)
 
 
-_TAKEN: Final = {"type": "http.response.body", "body": b"", "more_body": True}
-
-
-class Download(Response):
-    """Passes the reading's chunks on as they are, at the client's pace; always gives the reading up.
-
-    Args:
-        reading: what was opened.
-        cut: whether it is a part of the file, as asked for.
-        idle_timeout: seconds that a client may take nothing at all.
-    """
-
-    def __init__(self, reading: Reading, cut: bool, idle_timeout: float) -> None:
-        self._reading = reading
-        self._idle_timeout = idle_timeout
-        head = _head(reading.entry, reading.length)
-        self.status_code = 200
-        if cut:
-            self.status_code = 206
-            size = "*" if reading.entry.size is None else reading.entry.size
-            head["Content-Range"] = (
-                f"bytes {reading.first}-{reading.first + (reading.length or 1) - 1}/{size}"
-            )
-        self.background = None
-        self.raw_headers = _encoded(head)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends it. What breaks after the head ends the connection, so that it can't look whole."""
-        reading, sent = self._reading, 0
-        try:
-            await send(
-                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-            )
-            async for piece in reading.chunks:
-                sent += len(piece)
-                async with asyncio.timeout(self._idle_timeout):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    await send(_TAKEN)  # uvicorn waits before it sends: the next piece is left where it is
-                await asyncio.sleep(0)  # neither end has to wait when both are fast: let the others run
-            if reading.length is not None and sent != reading.length:
-                _log.error("a download has another length than was declared", extra={"sent": sent})
-                return
-            await send({"type": "http.response.body", "body": b""})
-        except (StoreError, WorkerUnavailable) as error:
-            _log.warning("a download broke", extra={"sent": sent, "cause": str(error)})
-        except TimeoutError:
-            _log.warning("a download was given up: the client takes nothing", extra={"sent": sent})
-        finally:
-            await reading.aclose()
+def _opened(reading: Reading, cut: bool, idle_timeout: float) -> Response:
+    """The reading's content; `cut` is whether it is a part of the file, as asked for."""
+    head = _head(reading.entry, reading.length)
+    if cut:
+        size = "*" if reading.entry.size is None else reading.entry.size
+        head["Content-Range"] = f"bytes {reading.first}-{reading.first + (reading.length or 1) - 1}/{size}"
+    return Streamed(reading, 206 if cut else 200, _encoded(head), idle_timeout)
 
 
 async def upload(call: Call) -> Response:

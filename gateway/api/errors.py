@@ -9,7 +9,7 @@ from connectors import interface as stores
 from gateway import telemetry
 from gateway.access import NotYours, Refused
 from gateway.operations import WorkerUnavailable
-from gateway.operations.errors import BadUrl, TaskCancelled, TaskLost, TooLarge
+from gateway.operations.errors import BadSettings, BadUrl, TaskCancelled, TaskLost, TooLarge
 from store import errors as state
 
 UNKNOWN = (500, "internal_error", "the gateway failed; its log has the reason")
@@ -59,6 +59,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     stores.Unavailable: (502, "service_error"),
     stores.TimedOut: (504, "timeout"),
     stores.BadAnswer: (502, "service_error"),
+    BadSettings: (400, "invalid_parameter"),
     BadUrl: (400, "invalid_parameter"),
     TooLarge: (413, "too_large"),
     TaskCancelled: (409, "cancelled"),

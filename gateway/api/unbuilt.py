@@ -14,7 +14,6 @@ TABLE = {
     f"{_ACCOUNT}/events": "events",
     f"{_ACCOUNT}/events/{{rest:path}}": "events",
     f"{_ACCOUNT}/subscriptions/{{rest:path}}": "subscriptions",
-    f"{_ACCOUNT}/raw": "the pass-through API",
     f"{_ACCOUNT}/tasks": "listing tasks",
     f"{_ACCOUNT}/cal/{{rest:path}}": "the Calendar API",
     f"{_ACCOUNT}/crm/{{rest:path}}": "the CRM API",

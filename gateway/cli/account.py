@@ -4,19 +4,16 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from pydantic import ValidationError
 
 from connectors import registry
 from connectors.interface import Settings, StoreError, Unsupported
-from gateway.access import tokens
+from gateway.access import connecting
 from gateway.cli.output import Data, Json, fail, run, show
 from gateway.cli.state import State, opened
 from gateway.operations import AccountRef, WorkerUnavailable
-from store import envelope
-from store.queries import accounts, applications, audit, networks
-from store.queries import tokens as access_tokens
+from gateway.operations.errors import BadSettings
+from store.queries import applications, networks
 
 account = typer.Typer(help="Accounts: connected stores.", no_args_is_help=True)
 
@@ -60,24 +57,16 @@ async def _add(
             if found is None:
                 fail(f"there is no network {network}: run 'isthmus network create {network}' first")
             network_id = found.id
-        made = await accounts.create(
+        made = await connecting.connect(
             session,
+            state.sealing,
             application_id=app,
             service=service,
-            display_name=settings.display_name(),
+            settings=settings,
             network_id=network_id,
-            credential=b"",
+            actor="cli",
         )
-        context = envelope.Context("accounts", str(made.id), "credential")
-        sealed = envelope.seal(orjson.dumps(settings.revealed()), context, state.sealing)
-        await accounts.set_credential(session, made.id, sealed, revision=made.revision)
-        token = tokens.make()
-        digest = tokens.digest(token)
-        token_context = envelope.Context("access_tokens", digest.hex(), "sealed")
-        await access_tokens.create(
-            session, made.id, digest, envelope.seal(token.encode(), token_context, state.sealing), "all", None
-        )
-        await audit.append(session, "cli", "account.add", str(made.id), {"service": service})
+        token = await connecting.give_token(session, state.sealing, made.id)
         return {"id": made.id, "service": service, "access_token": token}
 
 
@@ -111,8 +100,6 @@ def _given(pairs: list[str]) -> dict[str, str]:
 
 def _checked(service: str, kind: type[Settings], given: dict[str, str]) -> Settings:
     try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        known = ", ".join(sorted(kind.model_fields))
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
-        fail(f"{service}: {wrong}. It takes: {known}")
+        return connecting.checked(kind, given)
+    except BadSettings as error:
+        fail(f"{service}: {error.message}. It takes: {', '.join(sorted(kind.model_fields))}")

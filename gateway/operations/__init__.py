@@ -3,6 +3,7 @@
 from gateway.operations.client import Operations
 from gateway.operations.errors import WorkerUnavailable
 from gateway.operations.extras import PropertyView, permission_from_json
+from gateway.operations.grants import NetworkView, OriginsView
 from gateway.operations.messages import (
     ROOT,
     AccountRef,
@@ -14,6 +15,7 @@ from gateway.operations.messages import (
     RecentView,
     TunnelView,
 )
+from gateway.operations.raw import RawAnswer
 from gateway.operations.uploads import PartView, UploadView
 from gateway.operations.wishes import Wishes
 
@@ -22,11 +24,14 @@ __all__ = [
     "AccountRef",
     "Conflict",
     "EntryView",
+    "NetworkView",
     "Operations",
+    "OriginsView",
     "PageView",
     "ParentView",
     "PartView",
     "PropertyView",
+    "RawAnswer",
     "Reading",
     "RecentView",
     "TunnelView",

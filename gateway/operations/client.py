@@ -1,7 +1,7 @@
 """The api's and the command line's way to a worker: each operation is one request on its Unix socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from gateway import telemetry
 from gateway.operations import wire, wishes
 from gateway.operations.errors import WorkerUnavailable, from_json
 from gateway.operations.extras import Extras
+from gateway.operations.grants import Grants
 from gateway.operations.messages import (
     AccountRef,
     Conflict,
@@ -23,6 +24,7 @@ from gateway.operations.messages import (
     RecentView,
     TunnelView,
 )
+from gateway.operations.raw import RawRequests
 from gateway.operations.uploads import Uploads
 
 _MOST_JSON = 64 * 1024 * 1024
@@ -42,6 +44,8 @@ class Operations:
         self._client = http1.Client(connect, host="worker", max_connections=connections, idle_timeout=None)
         self.uploads = Uploads(self._call)
         self.extras = Extras(self._call)
+        self.grants = Grants(self._call)
+        self.raw = RawRequests(self._send)
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -256,6 +260,10 @@ class Operations:
         """The account is gone: its connector is closed."""
         await self._call("forget", account_id=account_id)
 
+    async def amend(self, account: AccountRef, changes: Mapping[str, Any]) -> None:
+        """Changes some of an account's settings. Raises BadSettings for what its connector can't take."""
+        await self._call("amend", account=account, changes=changes)
+
     async def unseal(self, table: str, row: str, column: str, sealed: bytes) -> bytes:
         """A secret in the clear, for its owner; the caller writes the audit row."""
         opened = await self._call("unseal", context=[table, row, column], sealed=sealed.hex())
@@ -292,7 +300,8 @@ class Operations:
     ) -> http1.Response:
         if "account" in arguments:
             wished = wishes.current.get()
-            arguments |= {"raw": wished.raw, "headers": dict(wished.headers), "actor": wished.actor}
+            arguments |= {"raw": wished.raw, "headers": dict(wished.headers)}
+            arguments.setdefault("actor", wished.actor)
         headers = [(wire.ARGUMENTS, wire.pack(arguments))]
         if (request_id := telemetry.request_id.get()) is not None:
             headers.append((wire.REQUEST_ID, request_id.encode()))

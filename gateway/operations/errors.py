@@ -13,6 +13,10 @@ class BadUrl(StoreError):
     """The URL to upload from is malformed, leads where we do not go, or gives nothing."""
 
 
+class BadSettings(StoreError):
+    """A setting of an account is missing or wrong: the message has its name, never its value."""
+
+
 class TooLarge(StoreError):
     """More bytes than this gateway takes from a URL."""
 
@@ -25,7 +29,7 @@ class TaskLost(StoreError):
     """The task ended by a fault of the gateway, such as a worker that died."""
 
 
-_OURS = (BadUrl, TooLarge, TaskCancelled, TaskLost)
+_OURS = (BadSettings, BadUrl, TooLarge, TaskCancelled, TaskLost)
 LEAVES: dict[str, type[StoreError]] = {
     name: leaf
     for name, leaf in vars(errors).items()

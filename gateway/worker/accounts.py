@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -12,6 +13,7 @@ from connectors import registry
 from connectors.interface import Connector, Context, Dialer, NotFound
 from gateway.operations import AccountRef
 from gateway.worker.ids import Ids
+from gateway.worker.senders import Senders
 from store import envelope
 from store.engine import Database
 from store.envelope import unseal
@@ -24,7 +26,7 @@ _CLOSE_AFTER_IDLE = 300.0
 
 @dataclass(slots=True)
 class OpenAccount:
-    """One account that is open in this worker: its connector, and the ids bound to it.
+    """One account that is open in this worker: its connector, the ids bound to it, clients for raw requests.
 
     A request that wishes for more than others is given one of its own, which names the `shared` one.
     """
@@ -33,9 +35,11 @@ class OpenAccount:
     revision: int
     connector: Connector
     ids: Ids
+    senders: Senders
     used: float = field(default_factory=time.monotonic)
     running: int = 0
     shows_raw: bool = False
+    network: int | None = None
     shared: "OpenAccount | None" = None
 
 
@@ -83,6 +87,7 @@ class Accounts:
         """Closes the account's connector, if it is open here; what runs on it breaks."""
         if (gone := self._open.pop(account, None)) is not None:
             await gone.connector.aclose()
+            await gone.senders.aclose()
 
     async def close_idle(self) -> None:
         """Runs until cancelled: closes accounts that were idle for five minutes."""
@@ -104,34 +109,39 @@ class Accounts:
             raise NotFound("there is no such account")
         kind = registry.require(row.service)
         settings = kind.settings.model_validate_json(self.unseal_credential(account_id, row.credential))
-        opened = OpenAccount(account_id, row.revision, connector=None, ids=Ids(self._ids_secret, account_id))  # type: ignore[arg-type]  # set two lines below; `remember` needs the account first
+        ids = Ids(self._ids_secret, account_id)
+        dialer = self._dialer_of(row.network_id)
+        senders = Senders(dialer, self._idle_timeout)
+        opened = OpenAccount(account_id, row.revision, None, ids, senders, network=row.network_id)  # type: ignore[arg-type]  # set two lines below; `remember` needs the account first
 
         async def remember(changes: dict[str, str]) -> None:
-            await self._remember(opened, kind, changes)
+            opened.revision = max(opened.revision, await self.amend(account_id, changes))
 
-        context = Context(self._dialer_of(row.network_id), self._idle_timeout, remember)
+        context = Context(dialer, self._idle_timeout, remember)
         opened.connector = await kind.open(settings, context)
         return opened
 
-    async def _remember(self, opened: OpenAccount, kind: type[Connector], changes: dict[str, str]) -> None:
-        """Merges the changes into the sealed settings; a concurrent change wins and is merged once more."""
+    async def amend(self, account_id: int, changes: Mapping[str, Any]) -> int:
+        """Merges the changes into the sealed settings; a concurrent change wins and is merged once more.
+
+        The credential's new revision. Raises NotFound, pydantic's ValidationError, Stale.
+        """
         for _ in range(5):
             async with self._database.session() as session:
-                row = await accounts.fetch(session, opened.id)
+                row = await accounts.fetch(session, account_id)
             if row is None or row.credential is None:
                 raise NotFound("there is no such account")
-            known = orjson.loads(self.unseal_credential(opened.id, row.credential))
+            kind = registry.require(row.service)
+            known = orjson.loads(self.unseal_credential(account_id, row.credential))
             merged = kind.settings.model_validate({**known, **changes})
-            sealed = envelope.seal(
-                orjson.dumps(merged.revealed()), credential_context(opened.id), self._sealing
-            )
+            context = credential_context(account_id)
+            sealed = envelope.seal(orjson.dumps(merged.revealed()), context, self._sealing)
             try:
                 async with self._database.session() as session:
-                    await accounts.set_credential(session, opened.id, sealed, revision=row.revision)
+                    await accounts.set_credential(session, account_id, sealed, revision=row.revision)
             except Stale:
                 continue
-            opened.revision = max(opened.revision, row.revision + 1)
-            return
+            return row.revision + 1
         raise Stale("the account's credential kept changing")
 
     def unseal_credential(self, account_id: int, sealed: bytes) -> bytes:

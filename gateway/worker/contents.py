@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectors.interface import Kind
 from gateway.operations import Conflict
 from gateway.worker import transfers
+from gateway.worker.answers import Started
 from gateway.worker.desk import (
     Arguments,
     Desk,
@@ -16,11 +17,8 @@ from gateway.worker.desk import (
     view,
 )
 
-if TYPE_CHECKING:
-    from gateway.worker.app import Started
 
-
-async def read(desk: Desk, arguments: Arguments, send: "Started") -> None:
+async def read(desk: Desk, arguments: Arguments, send: Started) -> None:
     """Sends a file's bytes, all or a span."""
     account = await desk.account(arguments)
     raw_id, _ = account.ids.read(arguments["id"], Kind.FILE)
@@ -35,7 +33,7 @@ async def read(desk: Desk, arguments: Arguments, send: "Started") -> None:
             resume_within=desk.resume_within,
         )
         result = {"entry": view(account, entry).to_json(), "first": first, "length": length}
-        async with aclosing(chunks) as pieces:  # type: ignore[type-var]  # a generator
+        async with aclosing(chunks) as pieces:
             await send.start(result, length)
             async for piece in pieces:
                 await send.piece(piece)

@@ -13,6 +13,7 @@ from gateway.worker.fetching import Fetcher
 from gateway.worker.tasks import Progress, Tasks
 from gateway.worker.trail import Trail
 from gateway.worker.turns import Turns
+from gateway.worker.uses import Uses
 from gateway.worker.walks import Bounds
 from store.engine import Database
 from store.envelope import unseal
@@ -45,6 +46,7 @@ class Desk:
     fetcher: Fetcher
     walking: Bounds
     files_at_once: int
+    uses: Uses
     turns: Turns = field(default_factory=Turns)
 
     @classmethod
@@ -58,6 +60,7 @@ class Desk:
         private: list[unseal.UnsealingKey],
     ) -> Self:
         """A desk with what the settings say."""
+        uses = Uses(database)
         return cls(
             database=database,
             accounts=accounts,
@@ -71,10 +74,11 @@ class Desk:
                 most_waiting=settings.tasks_waiting,
                 kept=settings.tasks_kept,
             ),
-            trail=Trail(database),
             fetcher=Fetcher(settings),
             walking=Bounds(settings.walk_entries, settings.walk_seconds),
             files_at_once=settings.copy_files_at_once,
+            uses=uses,
+            trail=Trail(uses),
         )
 
     async def account(self, arguments: Arguments) -> OpenAccount:

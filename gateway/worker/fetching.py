@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from connectors import http1
-from connectors.interface import BadAnswer, StoreError, TimedOut, Unavailable, UntrustedHost
+from connectors.interface import BadAnswer, Chunks, StoreError, TimedOut, Unavailable, UntrustedHost
 from gateway.operations.errors import BadUrl, TooLarge
 from gateway.settings import Settings
 from gateway.worker.addresses import Address, is_public
@@ -52,7 +52,7 @@ class Fetched:
     """What a URL gives: its bytes as they were sent (a content coding is left on), how many if known."""
 
     size: int | None
-    chunks: AsyncIterator[bytes]
+    chunks: Chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class Fetcher:
         """
         size, waited = 0, 0.0
         with _source_errors():
-            async with aclosing(response.chunks()) as chunks:  # type: ignore[type-var]  # a generator
+            async with aclosing(response.chunks()) as chunks:
                 while True:
                     before = time.monotonic()
                     piece = await anext(chunks, None)

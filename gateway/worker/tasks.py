@@ -7,7 +7,7 @@ A worker that dies leaves rows that say STARTED; the next one marks them as fail
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from connectors.interface import StoreError, Throttled
+from connectors.interface import Chunks, Held, StoreError, Throttled
 from gateway import telemetry
 from gateway.operations.errors import TaskCancelled, TaskLost, to_json
 from gateway.worker.groups import one_error
@@ -35,9 +35,12 @@ class Progress:
     total: int | None = None
     entries: int = 0
 
-    async def counted(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-        """The chunks as they are, counted as they pass."""
-        async with aclosing(chunks) as pieces:  # type: ignore[type-var]  # generators, by the interface's contract
+    def counted(self, chunks: Chunks) -> Chunks:
+        """The chunks as they are, counted as they pass; closing them closes those."""
+        return Held(self._counted(chunks), chunks.aclose)
+
+    async def _counted(self, chunks: Chunks) -> AsyncGenerator[bytes]:
+        async with aclosing(chunks) as pieces:
             async for piece in pieces:
                 self.passed += len(piece)
                 yield piece

@@ -1,30 +1,22 @@
-"""What the audit log has of every use of an account's credential.
+"""What the audit log has of every operation on an account, whose credential it uses.
 
 A transfer or a change is a row of its own. Looks (stat, list, search and the like) come by the thousand a
-second: a row tells how many of each one caller made on one account within a minute. Rows are written in
-batches, once a second, so that no operation waits for the database; when it takes none, transfers wait. What
-a worker that is killed had not written yet is lost, a second of it at most (a minute of looks).
+second: a row tells how many of each one caller made on one account within a minute. `uses` writes the rows
+behind; a worker that is killed loses those of its last second, and the looks of its last minute.
 
 No row has a name or a path: public ids stand there by their digest, which is found again from an id.
 """
 
 import asyncio
 import hashlib
-import logging
-from collections import deque
 from typing import Any, Final, Self
 
 from gateway import telemetry
-from store.engine import Database
-from store.queries import audit
+from gateway.worker.uses import Uses
 from store.queries.audit import Act
 
-_log = logging.getLogger(__name__)
-_EVERY = 1.0
 _LOOKS_EVERY = 60.0
-_MOST_WAITING = 10_000
-_MOST_LOOKERS = 1_000
-_AT_ONCE = 1_000
+_MOST_LOOKS = 10_000
 
 ROWS: Final = frozenset(
     {
@@ -34,9 +26,10 @@ ROWS: Final = frozenset(
     }
 )
 """Operations that are rows of their own; any other on an account is counted, parts of uploads too."""
+_ELSEWHERE = frozenset({"/raw", "/grant"})  # `grants` notes each authorisation, before it is given
 
 
-class Use:
+class Trace:
     """One operation, noted when it is left, however that is.
 
     Attributes:
@@ -64,76 +57,44 @@ class Use:
 
 
 class Trail:
-    """Follows operations and writes what they were. `run` owns the writing.
+    """Follows operations: gives each transfer and change to the log at its end, looks by the minute."""
 
-    Args:
-        database: where the log is.
-        most: rows that may wait; from then on transfers do.
-    """
-
-    def __init__(self, database: Database, *, most: int = _MOST_WAITING) -> None:
-        self._database = database
-        self._most = most
-        self._waiting: deque[Act] = deque()
+    def __init__(self, uses: Uses) -> None:
+        self._uses = uses
         self._looks: dict[tuple[str, int, str], int] = {}
-        self._room = asyncio.Event()
-        self._room.set()
 
     async def room(self, path: str) -> None:
-        """Returns when the use that is to begin can be noted."""
+        """Returns when the operation that is to begin can be noted. Raises StateError when it can't."""
         if path in ROWS:
-            await self._room.wait()
+            await self._uses.room()
 
-    def note(self, path: str, arguments: dict[str, Any], use: Use) -> None:
-        """Keeps what an operation on an account was, to be written soon."""
+    def note(self, path: str, arguments: dict[str, Any], trace: Trace) -> None:
+        """Keeps what an operation on an account was."""
         actor, account = arguments.get("actor") or "gateway", arguments["account"]["id"]
-        if path not in ROWS:
+        if path in ROWS:
+            operation = arguments["operation"] if path == "/start_task" else path.removeprefix("/")
+            detail = _detail(path, arguments, trace)
+            self._uses.take(Act(actor, f"storage.{operation}", str(account), detail))
+        elif path not in _ELSEWHERE:
             look = (actor, account, path)
             self._looks[look] = self._looks.get(look, 0) + 1
-            return
-        operation = arguments["operation"] if path == "/start_task" else path.removeprefix("/")
-        self._waiting.append(Act(actor, f"storage.{operation}", str(account), _detail(path, arguments, use)))
-        if len(self._waiting) >= self._most:
-            self._room.clear()
+            if len(self._looks) >= _MOST_LOOKS:
+                self.sum_looks()
 
     async def run(self) -> None:
-        """Writes until cancelled, then what is left."""
-        looked = asyncio.get_running_loop().time()
-        try:
-            while True:
-                await asyncio.sleep(_EVERY)
-                now = asyncio.get_running_loop().time()
-                if now - looked >= _LOOKS_EVERY or len(self._looks) >= _MOST_LOOKERS:
-                    self._sum_looks()
-                    looked = now
-                await self._write()
-        finally:
-            self._sum_looks()
-            await self._write()
+        """Sums the looks of each minute, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOKS_EVERY)
+            self.sum_looks()
 
-    def _sum_looks(self) -> None:
+    def sum_looks(self) -> None:
+        """Gives the looks to the log: a row for each caller and account."""
         sums: dict[tuple[str, int], dict[str, int]] = {}
         for (actor, account, path), times in self._looks.items():
             sums.setdefault((actor, account), {})[path.removeprefix("/")] = times
         self._looks.clear()
-        self._waiting += (
-            Act(actor, "storage.look", str(account), sums[actor, account]) for actor, account in sums
-        )
-
-    async def _write(self) -> None:
-        """Writes what waits; what can't be written stays for the next time."""
-        while self._waiting:
-            acts = [self._waiting[at] for at in range(min(len(self._waiting), _AT_ONCE))]
-            try:
-                async with self._database.session() as session:
-                    await audit.append_all(session, acts)
-            except Exception:  # noqa: BLE001  a task root: the rows are kept, and transfers wait at last
-                _log.exception("the audit log can't be written", extra={"waiting": len(self._waiting)})
-                return
-            for _ in acts:
-                self._waiting.popleft()
-            if len(self._waiting) < self._most:
-                self._room.set()
+        for (actor, account), counted in sums.items():
+            self._uses.take(Act(actor, "storage.look", str(account), counted))
 
 
 def digest(public_id: str) -> str:
@@ -141,18 +102,18 @@ def digest(public_id: str) -> str:
     return hashlib.sha256(public_id.encode()).hexdigest()[:32]
 
 
-def _detail(path: str, arguments: dict[str, Any], use: Use) -> dict[str, object]:
+def _detail(path: str, arguments: dict[str, Any], trace: Trace) -> dict[str, object]:
     given = arguments.get("arguments", arguments) if path == "/start_task" else arguments
-    answered: dict[str, Any] = use.result if isinstance(use.result, dict) else {}
+    answered: dict[str, Any] = trace.result if isinstance(trace.result, dict) else {}
     made: dict[str, Any] = answered.get("entry", answered)
     is_entry = "raw_id" in made
     target = given.get("target")
     found = {
-        "outcome": "started" if path == "/start_task" and use.outcome == "ok" else use.outcome,
+        "outcome": "started" if path == "/start_task" and trace.outcome == "ok" else trace.outcome,
         "entry": _named(given.get("id")),
         "parent": _named(given.get("parent_id")),
         "made": _named(made["id"]) if is_entry and path != "/read" else None,
-        "bytes": use.passed if path == "/read" else made.get("size") if is_entry else None,
+        "bytes": trace.passed if path == "/read" else made.get("size") if is_entry else None,
         "target": target["id"] if target else None,
         "task": answered.get("id") if path == "/start_task" else None,
         "upload": given.get("upload_id"),

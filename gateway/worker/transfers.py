@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import posixpath
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from connectors.interface import (
     AlreadyExists,
     BadAnswer,
     BadSpan,
+    Chunks,
     Connector,
     Content,
     Entry,
+    Held,
     Kind,
     NotFound,
     Span,
@@ -33,7 +35,7 @@ async def open_reading(
     suffix: int | None,
     etag: str | None,
     resume_within: float,
-) -> tuple[Entry, int, int | None, AsyncIterator[bytes]]:
+) -> tuple[Entry, int, int | None, Chunks]:
     """The version that was opened, the span's first byte, its length (None: not known), and the bytes.
 
     Raises what `Connector.read` raises; NotAFolder for folders.
@@ -47,7 +49,8 @@ async def open_reading(
     content = await connector.read(raw_id, span, etag=etag)
     start = first or 0
     length = _length(content.entry, start, last)
-    return content.entry, start, length, _resumed(connector, content, start, length, resume_within)
+    resumed = _resumed(connector, content, start, length, resume_within)
+    return content.entry, start, length, Held(resumed, content.chunks.aclose)
 
 
 def _length(entry: Entry, first: int, last: int | None) -> int | None:
@@ -59,7 +62,7 @@ def _length(entry: Entry, first: int, last: int | None) -> int | None:
 
 async def _resumed(
     connector: Connector, content: Content, first: int, length: int | None, resume_within: float
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """The content's bytes; after a break the same version again, reopened at the offset.
 
     Raises PreconditionFailed when the file changed meanwhile: two versions are never mixed.
@@ -67,7 +70,7 @@ async def _resumed(
     done = 0
     while True:
         try:
-            async with aclosing(content.chunks) as chunks:  # type: ignore[type-var]  # generators, by the interface's contract
+            async with aclosing(content.chunks) as chunks:
                 async for chunk in chunks:
                     done += len(chunk)
                     yield chunk
@@ -108,7 +111,7 @@ async def _reopened(
         raise broken from None
 
 
-async def _nothing() -> AsyncIterator[bytes]:
+async def _nothing() -> AsyncGenerator[bytes]:
     nothing: tuple[bytes, ...] = ()
     for chunk in nothing:
         yield chunk

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from pydantic import ValidationError
+
+from gateway.access import connecting
 from gateway.worker.desk import Arguments, Desk, Operation
 from store import envelope
 from store.envelope import unseal
@@ -11,6 +14,15 @@ async def forget(desk: Desk, arguments: Arguments) -> Any:
     """Ends an account's tasks and closes its connector."""
     await desk.tasks.cancel_all_of(arguments["account_id"])
     await desk.accounts.forget(arguments["account_id"])
+    return {}
+
+
+async def amend(desk: Desk, arguments: Arguments) -> Any:
+    """Changes some of an account's settings: they are merged here, where they can be read."""
+    try:
+        await desk.accounts.amend(arguments["account"]["id"], arguments["changes"])
+    except ValidationError as error:
+        raise connecting.first_fault(error) from None
     return {}
 
 
@@ -38,6 +50,7 @@ async def ready(desk: Desk, arguments: Arguments) -> Any:
 
 OPERATIONS: dict[str, Operation] = {
     "/forget": forget,
+    "/amend": amend,
     "/unseal": open_secret,
     "/tunnels": tunnels,
     "/drop_agent": drop_agent,

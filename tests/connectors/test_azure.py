@@ -370,7 +370,7 @@ async def test_an_entry_is_the_same_listed_and_looked_at(azure: AzureConnector) 
 async def test_a_reader_that_leaves_gives_the_connection_up_at_once(azure: AzureConnector) -> None:
     await put(azure, "", "file", b"x" * 8 * MIB)
     opened = await azure.read("file")
-    async with aclosing(opened.chunks) as chunks:  # type: ignore[type-var]  # generators, by the contract
+    async with aclosing(opened.chunks) as chunks:
         await anext(aiter(chunks))
         assert len(azure._container._client._busy) == 1
     assert not azure._container._client._busy

@@ -37,9 +37,10 @@ from connectors.interface import (
     Unavailable,
     Unsupported,
 )
+from connectors.objects import Source, parent_of
 from connectors.s3 import S3CompatibleConnector, S3Connector, properties, uploads
 from connectors.s3.documents import Document, listing
-from connectors.s3.keys import check_id, nameable, parent_of
+from connectors.s3.keys import NAMING
 from connectors.s3.settings import S3CompatibleSettings, S3Settings
 from connectors.s3.signing import Signer
 
@@ -187,9 +188,9 @@ def test_ids_of_folders_end_with_a_slash() -> None:
 
 @pytest.mark.parametrize("raw_id", ["/", "a//b", "a//", "../b", "a/./b", "a/..", "\0", "a/\ud800"])
 def test_ids_that_no_entry_has(raw_id: str) -> None:
-    assert not nameable(raw_id)
+    assert not NAMING.nameable(raw_id)
     with pytest.raises(NotFound):
-        check_id(raw_id)
+        NAMING.check_id(raw_id)
 
 
 async def test_an_id_that_no_entry_has_reaches_no_key() -> None:
@@ -226,7 +227,7 @@ async def test_a_source_is_taken_in_portions() -> None:
         for piece in (b"abc", b"", b"defgh", b"i"):
             yield piece
 
-    taken = uploads.Source(source())
+    taken = Source(source())
     assert b"".join([piece async for piece in taken.take(4)]) == b"abcd"
     assert await taken.fill(3) == [b"efg"]
     assert not taken.ended

@@ -147,7 +147,7 @@ async def test_a_connection_that_broke_is_made_anew(server: Sshd) -> None:
     async with store(server).opened() as connector:
         entry = await put(connector, "", "file", content)
         opened = await connector.read(entry.raw_id)
-        async with aclosing(opened.chunks) as chunks:  # type: ignore[type-var]  # generators, by the contract
+        async with aclosing(opened.chunks) as chunks:
             await anext(chunks)
             server.kill_sessions()
             with pytest.raises(Unavailable):

@@ -462,7 +462,7 @@ async def test_a_reader_that_is_cancelled_lets_the_file_go_and_the_others_read_o
 
         async def leave() -> None:
             opened = await connector.read(f"{folder}/left")
-            async with aclosing(opened.chunks) as chunks:  # type: ignore[type-var]  # by the contract
+            async with aclosing(opened.chunks) as chunks:
                 async for _ in chunks:
                     first_piece.set()
                     await asyncio.sleep(0.001)
@@ -485,7 +485,7 @@ async def test_a_reader_that_is_cancelled_lets_the_file_go_and_the_others_read_o
 async def test_content_that_nobody_reads_is_let_go(server: Samba, folder: str) -> None:
     async with store(server).opened() as connector:
         entry = await put(connector, folder, "file", b"a" * MIB)
-        async with aclosing((await connector.read(entry.raw_id)).chunks):  # type: ignore[type-var]  # by the contract
+        async with aclosing((await connector.read(entry.raw_id)).chunks):
             assert len(server.open_files()) == 1
         assert server.open_files() == []
 
@@ -603,7 +603,7 @@ async def test_a_slow_reader_does_not_hold_the_others_up(server: Samba, folder: 
     content = os.urandom(16 * MIB)
     async with store(server, idle_timeout=1.0).opened() as connector:
         entry = await put(connector, folder, "file", content)
-        async with aclosing((await connector.read(entry.raw_id)).chunks) as slow:  # type: ignore[type-var]  # by the contract
+        async with aclosing((await connector.read(entry.raw_id)).chunks) as slow:
             first = await anext(slow)
             for _ in range(3):
                 assert await whole(connector, entry.raw_id) == content

@@ -53,6 +53,20 @@ class Whole(Served):
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(20)
 
+    def connect_to(self, service: str, settings: dict[str, Any]) -> Connected:
+        """A new developer, application, key and account, on a store with these settings."""
+        connected = self.connect(service=service)
+        sealed = envelope.seal(orjson.dumps(settings), credential_context(connected.account_id), self.sealing)
+
+        async def set_up(database: Database) -> None:
+            async with database.session() as session:
+                row = await accounts.fetch(session, connected.account_id)
+                assert row is not None
+                await accounts.set_credential(session, row.id, sealed, revision=row.revision)
+
+        self.work(set_up)
+        return connected
+
     async def _prepare(self, database: Database, account: Account) -> None:
         folder = self.root / str(account.id)
         folder.mkdir()

@@ -1,12 +1,14 @@
 """The page about the MCP server names every tool."""
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from gateway.mcp.client import Gateway
 from gateway.mcp.server import Files
+
+if TYPE_CHECKING:
+    from gateway.mcp.client import Gateway
 
 PAGE = (Path(__file__).parents[3] / "docs" / "mcp.md").read_text()
 

@@ -55,7 +55,7 @@ async def test_verbs_through_a_tunnel(gateway: Gateway, make_agent: MakeAgent, s
             digest.update(piece)
         assert digest.digest() == hashlib.sha256(content).digest()
         assert await whole(full, entry.raw_id, Span(5 * MIB, 5 * MIB + 9)) == content[5 * MIB : 5 * MIB + 10]
-        async with aclosing((await full.read(entry.raw_id)).chunks) as chunks:  # type: ignore[type-var]  # by the contract
+        async with aclosing((await full.read(entry.raw_id)).chunks) as chunks:
             await anext(chunks)
         assert server.open_files() == []
         copied = await full.copy(entry.raw_id, folder, "copy")

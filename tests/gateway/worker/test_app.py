@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from connectors.interface import NotFound
-from gateway.worker.app import ClientGone, until_gone
+from gateway.worker.answers import ClientGone, until_gone
 
 
 class Api:

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
 import orjson
 import pytest
 
+from connectors.conformance.direct import Direct
 from connectors.interface import (
     AlreadyExists,
     Entry,
@@ -28,6 +29,7 @@ from gateway.worker import copies, entries, finding
 from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.desk import Desk
 from gateway.worker.ids import Ids
+from gateway.worker.senders import Senders
 from gateway.worker.tasks import Progress
 from store import migrate
 from store.engine import open_database
@@ -78,7 +80,7 @@ class Store(LocalConnector):
             content.chunks = self._changing(content.chunks, self.changes_meanwhile)
         return content
 
-    async def _changing(self, chunks: AsyncIterator[bytes], path: Path) -> AsyncIterator[bytes]:
+    async def _changing(self, chunks: AsyncIterator[bytes], path: Path) -> AsyncGenerator[bytes]:
         async for chunk in chunks:
             yield chunk
         path.write_bytes(b"changed")
@@ -101,7 +103,9 @@ class Opened:
             root.mkdir()
             store = Store(LocalSettings(root=str(root)), 10.0)
             store.root = root
-            self.accounts[number] = OpenAccount(number, 0, store, Ids(b"secret", number))
+            self.accounts[number] = OpenAccount(
+                number, 0, store, Ids(b"secret", number), Senders(Direct(), 5.0)
+            )
 
     async def require(self, ref: AccountRef) -> OpenAccount:
         return self.accounts[ref.id]
