@@ -42,11 +42,16 @@ def _azure(origin: Origin, folder: str) -> Native:
     return "GET", f"{origin.path.rstrip('/')}?{query}", ()
 
 
+def _gcs(origin: Origin, folder: str) -> Native:
+    return "GET", f"{origin.path}o?prefix={quote(folder, safe='')}%2F", ()
+
+
 LISTINGS: dict[str, Callable[[Origin, str], Native]] = {
     "webdav": _webdav,
     "s3": _s3,
     "s3_compatible": _s3,
     "azure": _azure,
+    "gcs": _gcs,
 }
 """How a store lists a folder in its own API: method, target and headers, by the connector's name."""
 
@@ -142,7 +147,10 @@ def _name(store: Store, raw_id: str) -> str:
 
 
 def _target(store: Store, connector: FullConnector, raw_id: str) -> str:
-    return connector.origins()[0].path + quote(_name(store, raw_id))
+    path, name = connector.origins()[0].path, _name(store, raw_id)
+    if connector.name == "gcs":  # an object's name is one segment there
+        return f"{path}o/{quote(name, safe='')}?alt=media"
+    return path + quote(name)
 
 
 @asynccontextmanager

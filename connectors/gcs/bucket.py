@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
+from connectors.gcs.authorising import Authoriser
 from connectors.gcs.errors import refusal
 from connectors.gcs.origin import Origin
 from connectors.gcs.settings import GcsSettings
@@ -46,6 +47,7 @@ class Bucket:
         name: the bucket's.
         base: what the names of all of the account's objects begin with; empty, or ends with `/`.
         origin: the endpoint.
+        others: authorises requests that others send.
     """
 
     def __init__(self, settings: GcsSettings, context: Context) -> None:
@@ -56,6 +58,7 @@ class Bucket:
         self.account = settings.service_account()
         self._client = self.origin.client(context, tls, max_connections=_MOST_CONNECTIONS)
         self._tokens = None if self.account is None else Tokens(self.account, context, tls)
+        self.others = Authoriser(settings, self.origin, self._tokens)
         self._extra: dict[str, str] = {}
 
     async def aclose(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar, Self
 
@@ -16,6 +16,7 @@ from connectors.gcs.signing import LONGEST as LONGEST_URL
 from connectors.gcs.signing import presigned
 from connectors.interface import (
     AlreadyExists,
+    Authorised,
     Capability,
     Connector,
     Content,
@@ -26,9 +27,11 @@ from connectors.interface import (
     NotAFolder,
     NotEmpty,
     NotFound,
+    Origin,
     Page,
     PreconditionFailed,
     Presigned,
+    Request,
     Settings,
     Span,
     Unsupported,
@@ -56,6 +59,7 @@ class GcsConnector(Connector):
             Capability.DOWNLOAD_URL,
             Capability.PROPERTIES,
             Capability.HEADERS,
+            Capability.RAW,
         }
     )
 
@@ -85,6 +89,14 @@ class GcsConnector(Connector):
         Raises Unsupported for those that frame, condition or authorise a request: they are the connector's.
         """
         return type(self)(self._bucket.with_fields(headers))
+
+    def origins(self) -> Sequence[Origin]:
+        """The bucket in the JSON API: its own place, and those for uploads and downloads."""
+        return self._bucket.others.origins
+
+    async def authorise(self, request: Request, *, refused: str | None = None) -> Authorised:
+        """By the service account's current token."""
+        return await self._bucket.others.authorise(request, refused)
 
     # entries
 

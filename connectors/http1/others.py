@@ -15,7 +15,12 @@ type Query = Sequence[tuple[str, str]]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATOR = re.compile(r"[/\\]")
 _ECHO = frozenset({"TRACE", "TRACK", "CONNECT"})  # the first two send our authorisation back
-_CALLERS = frozenset({"host", "authorization", "proxy-authorization"})
+_CALLERS = frozenset(
+    {
+        *("host", "authorization", "proxy-authorization"),
+        *("x-http-method-override", "x-http-method", "x-method-override"),  # another method than was judged
+    }
+)
 _PORTS = {"http": 80, "https": 443}
 
 

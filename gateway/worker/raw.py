@@ -91,7 +91,10 @@ def place(origins: Sequence[Origin], uri: str) -> tuple[Origin, str]:
         raise InvalidName("the URI must be percent-encoded, and have no fragment")
     first = origins[0]
     if _ABSOLUTE.match(uri) is None:
-        return first, uri if uri.startswith("/") else first.path + uri
+        if not uri.startswith("/"):
+            return first, first.path + uri
+        here = [one for one in origins if one.authority == first.authority and one.scheme == first.scheme]
+        return _nearest(here, uri)
     try:
         parts = urlsplit(uri, scheme=first.scheme)
         host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
@@ -99,10 +102,16 @@ def place(origins: Sequence[Origin], uri: str) -> tuple[Origin, str]:
         raise InvalidName("the URI is malformed") from None
     if "@" in parts.netloc:
         raise NotPermitted("the URI must have no user name or password")
-    for origin in origins:
-        if (origin.scheme, origin.host, origin.port) == (parts.scheme, host, port):
-            return origin, (parts.path or "/") + (f"?{parts.query}" if "?" in uri else "")
-    raise NotPermitted("the URI's host is not one of the account's")
+    here = [one for one in origins if (one.scheme, one.host, one.port) == (parts.scheme, host, port)]
+    if not here:
+        raise NotPermitted("the URI's host is not one of the account's")
+    return _nearest(here, (parts.path or "/") + (f"?{parts.query}" if "?" in uri else ""))
+
+
+def _nearest(origins: Sequence[Origin], target: str) -> tuple[Origin, str]:
+    """Of several places at one host the one that the path seems to be below; the connector looks closer."""
+    fit = (one for one in origins if f"{target.partition('?')[0]}/".startswith(one.path))
+    return next(fit, origins[0]), target
 
 
 class _Sending:

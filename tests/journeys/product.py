@@ -90,8 +90,12 @@ class Gateway:
             "private_key": f"@{self.folder / 'key'}",
             "root": str(self.server.data),
         } | changed
+        return self.connect("sftp", **settings)
+
+    def connect(self, service: str, **settings: Any) -> Any:
+        """An account on a store that the agent reaches."""
         words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-        return self.isthmus("account", "add", "sftp", "--app", self.app["id"], "--network", "office", *words)
+        return self.isthmus("account", "add", service, "--app", self.app["id"], "--network", "office", *words)
 
     def until(self, holds: Any, within: float = 20.0) -> None:
         deadline = time.monotonic() + within
