@@ -22,15 +22,15 @@ from mcp.types import (
 
 from tests.servers.sshd import free_port, wait_for_port
 
-ISTHMUS = ["-c", "from gateway.cli.entry import main; main()"]
+ENTRY = "from gateway.cli.entry import main; main()"
 
 
 @asynccontextmanager
-async def over_stdio(url: str, *words: str, **environment: str) -> AsyncIterator[Client]:
+async def over_stdio(url: str, *words: str, entry: str = ENTRY, **environment: str) -> AsyncIterator[Client]:
     """The client of a server that it starts itself."""
     server = StdioServerParameters(
         command=sys.executable,
-        args=[*ISTHMUS, "mcp", "--url", url, *words],
+        args=["-c", entry, "mcp", "--url", url, *words],
         env=environment,
         cwd=Path(__file__).parents[2],
     )
@@ -45,7 +45,7 @@ def served(url: str, token_file: Path, *words: str, **environment: str) -> Itera
     log = (token_file.parent / f"mcp-{port}.log").open("wb")
     server = subprocess.Popen(
         (
-            *(sys.executable, *ISTHMUS, "mcp", "--url", url, *words),
+            *(sys.executable, "-c", ENTRY, "mcp", "--url", url, *words),
             *("--http", str(port), "--http-token-file", str(token_file)),
         ),
         stdout=log,

@@ -1,21 +1,27 @@
 """The MCP server by the SDK's own client, in front of a real gateway, each in its own process."""
 
+import asyncio
 import base64
 import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from mcp import Client, MCPError
 from mcp.types import BlobResourceContents, TextResourceContents
 
-from tests.journeys.agents import ask, content, over_http, over_stdio, refused, served, words
+from tests.journeys.agents import ENTRY, ask, content, over_http, over_stdio, refused, served, words
 from tests.journeys.folders import Account, Folders, folders, until
 
 pytestmark = [pytest.mark.journey]
@@ -25,13 +31,45 @@ CHANGING = {"create_folder", "write_file", "upload_from_url", "move", "copy", "d
     "list_links",
     "remove_link",
 }
+
+
+@contextmanager
+def slow_server(half: bytes) -> Iterator[tuple[str, threading.Event]]:
+    """The URL of a file that is twice the bytes given, and what sends their second half."""
+    go_on = threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(2 * len(half)))
+            self.end_headers()
+            self.wfile.write(half)
+            self.wfile.flush()
+            if go_on.wait(60):
+                with suppress(OSError):  # who was given up has left
+                    self.wfile.write(half)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        thread = threading.Thread(target=server.serve_forever, name="slow server")
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/file", go_on
+        finally:
+            go_on.set()
+            server.shutdown()
+            thread.join()
+
+
 type Reader = Callable[[], AbstractAsyncContextManager[Client]]
 TEXT = "Grüße aus Zürich\n" * 2000
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folders]:
-    with folders(tmp_path_factory.mktemp("mcp"), walk_entries=500) as made:
+    settings = {"walk_entries": 500, "fetch_private": ["127.0.0.0/8"], "fetch_ports": []}
+    with folders(tmp_path_factory.mktemp("mcp"), **settings) as made:
         made.switch(recent_enabled=True)
         yield made
 
@@ -320,12 +358,74 @@ async def test_with_write_it_changes_things(gateway: Folders, tmp_path: Path) ->
         await ask(client, "remove_link", link=link["id"], account=second.id)
         assert httpx2.get(link["url"]).status_code == 404
         assert "400 invalid_parameter" in await refused(
-            client, "upload_from_url", url=gateway.url, parent="/", name="inside", **here
+            client, "upload_from_url", url="file:///etc/passwd", parent="/", name="inside", **here
         )
         assert "confirm" in await refused(client, "delete", entry="/Berichte", confirm="yes", **here)
         assert "not empty" in await refused(client, "delete", entry="/Berichte", confirm="Berichte", **here)
         await ask(client, "delete", entry="/Berichte", confirm="Berichte", recursive=True, **here)
         assert not list(mine.folder.iterdir())
+
+
+async def test_a_long_call_tells_how_far_it_is_and_can_be_given_up(gateway: Folders) -> None:
+    mine = gateway.add("fetching")
+    seen: list[float] = []
+
+    async def told(progress: float, total: float | None, message: str | None) -> None:
+        seen.append(progress)
+
+    with slow_server(b"x" * 65536) as (url, go_on):
+        async with over_stdio(gateway.url, "--write", ISTHMUS_TOKEN=mine.token) as client:
+            given = {"url": url, "parent": "/", "name": "fetched"}
+            async with asyncio.TaskGroup() as group:
+                fetching = group.create_task(
+                    client.call_tool("upload_from_url", given, progress_callback=told)
+                )
+                async with asyncio.timeout(30):
+                    while 65536 not in seen:
+                        await asyncio.sleep(0.05)
+                go_on.set()
+                result = await fetching
+            assert not result.is_error, words(result)
+            assert (mine.folder / "fetched").stat().st_size == 2 * 65536
+            go_on.clear()
+            with anyio.move_on_after(2) as scope:
+                await client.call_tool("upload_from_url", {**given, "name": "given-up"})
+            assert scope.cancelled_caught
+            await ask(client, "accounts")
+
+            def given_up() -> bool:
+                listed = gateway.isthmus("audit", "list", "--subject", str(mine.id))["rows"]
+                fetches = [row for row in listed if row["action"] == "storage.fetch"]
+                if len(fetches) < 2:
+                    return False
+                href = f"{mine.url}/tasks/{fetches[0]['detail']['task']}"
+                ended = httpx2.get(href, headers=mine.bearer).json()
+                return bool(ended["state"] == "FAILURE" and ended["error"]["error_code"] == "cancelled")
+
+            await asyncio.to_thread(until, given_up)
+    assert [file.name for file in mine.folder.iterdir()] == ["fetched"]
+
+
+async def test_a_client_machine_needs_nothing_of_the_gateway(gateway: Folders, account: Account) -> None:
+    absent = ["alembic", "aiosqlite", "argon2", "asyncpg", "httptools", "orjson", "pydantic_settings", "rich"]
+    absent += ["sqlalchemy", "uvloop", "asyncssh", "mitmproxy"]
+    command = f"import sys; sys.modules.update(dict.fromkeys({absent})); {ENTRY}"
+    async with over_stdio(gateway.url, entry=command, ISTHMUS_TOKEN=account.token) as client:
+        assert (await ask(client, "stat", entry="/empty.txt"))["size"] == 0
+
+
+def test_what_can_not_be_used_is_said(tmp_path: Path) -> None:
+    def said(*words: str) -> str:
+        command = [sys.executable, "-c", ENTRY, "mcp", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "a token is needed" in said("--url", "http://127.0.0.1:1")
+    assert "--url must look like" in said("--url", "gateway")
+    assert "No such file" in said("--url", "http://127.0.0.1:1", "--token-file", str(tmp_path / "none"))
+    assert "--url" in said()
 
 
 async def test_over_http_a_large_file_in_pieces(gateway: Folders, tmp_path: Path) -> None:
