@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 import requests
 
+from gateway.access import tokens
 from gateway.worker.desk import Desk
 from store.engine import Database
 from store.queries import audit
@@ -272,7 +273,7 @@ def test_each_use_is_in_the_audit_log(dav: Mine) -> None:
     dav.whole.inside(flush)
     row = dav.whole.work(last)
     assert (row.action, row.subject) == ("credential.use", str(dav.connected.account_id))
-    assert row.actor == f"application {dav.connected.application_id}"
+    assert row.actor == f"token {tokens.digest(dav.connected.token).hex()[:10]}"
     told = json.loads(row.detail)
     assert (told["method"], told["path"]) == ("GET", "/mine/note.txt")
     assert told["host"].startswith("localhost:")
