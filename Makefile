@@ -35,7 +35,7 @@ types: setup
 	$(BIN)/mypy
 
 docs: setup
-	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	$(BIN)/mkdocs build --strict --site-dir build/site
 
 bench: setup servers
 	$(BIN)/python -m bench --out docs/benchmarks.md

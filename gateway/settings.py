@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     fetch_timeout: float = Field(default=30.0, gt=0)
     fetch_least_rate: float = Field(default=1024.0, ge=0)
 
+    # the native proxy; without a port it is not started
+    proxy_port: int | None = Field(default=None, ge=0, le=65535)
+    proxy_url: str | None = None
+    proxy_private: list[IPv4Network | IPv6Network] = []
+    proxy_cookies: Literal["strip", "pass"] = "strip"
+
     @property
     def keys(self) -> Path:
         """Folder of the key files."""
@@ -66,6 +72,21 @@ class Settings(BaseSettings):
     def hub_socket(self) -> Path:
         """The Unix socket on which the worker takes the agents' websockets that the api relays."""
         return self.data / "run" / "hub.sock"
+
+    @property
+    def proxy_ca(self) -> Path:
+        """The certificate that the native proxy's clients trust."""
+        return self.keys / "proxy-ca.pem"
+
+    @property
+    def proxy_ca_key(self) -> Path:
+        """Its key, for the proxy's user alone."""
+        return self.keys / "proxy-ca.key.pem"
+
+    @property
+    def proxy_place(self) -> Path:
+        """The file in which a running native proxy says its port."""
+        return self.data / "run" / "proxy.port"
 
     @property
     def database_url(self) -> str:

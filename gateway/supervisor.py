@@ -18,7 +18,7 @@ _SHORTEST_LIFE = 1.0
 
 
 class Supervisor:
-    """One worker and one api, each its own process of this same program."""
+    """One worker, one api, and a proxy if it has a port; each its own process of this same program."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,6 +35,8 @@ class Supervisor:
             keepers = [tasks.create_task(self._keep("worker"), name="worker")]
             await self._until_worker_answers()
             keepers.append(tasks.create_task(self._keep("api"), name="api"))
+            if self._settings.proxy_port is not None:
+                keepers.append(tasks.create_task(self._keep("proxy"), name="proxy"))
             await self._stopping.wait()
             await self._drain(keepers)
         return 0
@@ -57,8 +59,8 @@ class Supervisor:
             await asyncio.sleep(max(0.0, _SHORTEST_LIFE - (loop.time() - started)))
 
     async def _drain(self, keepers: Sequence[asyncio.Task[None]]) -> None:
-        """The api first, so that its requests still find a worker; what takes too long is killed."""
-        for role in ("api", "worker"):
+        """The worker last, so that the others' requests still find it; what takes too long is killed."""
+        for role in ("proxy", "api", "worker"):
             child = self._children.get(role)
             if child is None or child.returncode is not None:
                 continue

@@ -23,6 +23,18 @@ from connectors.interface import (
     NotFound,
     Settings,
     implemented,
+    settings_schema,
+)
+
+_SECRETS = (
+    "password",
+    "passphrase",
+    "private_key",
+    "secret",
+    "secret_access_key",
+    "token",
+    "account_key",
+    "credentials",
 )
 
 
@@ -34,6 +46,11 @@ class EntryTests(Kit):
 
     async def test_declares_exactly_what_it_implements(self, connector: Connector) -> None:
         assert connector.capabilities == implemented(type(connector))
+
+    async def test_every_setting_is_described(self, store: Store) -> None:
+        fields = settings_schema(store.kind)["properties"]
+        assert [name for name, field in fields.items() if not field.get("description")] == []
+        assert not [name for name in fields if name in _SECRETS and not fields[name].get("writeOnly")]
 
     async def test_the_name_shown_has_no_secret(self, store: Store) -> None:
         settings = store.kind.settings.model_validate(store.settings)

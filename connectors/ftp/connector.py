@@ -192,11 +192,11 @@ class FtpConnector(Connector):
 
     async def _fill(self, control: Control, hidden: Parts, chunks: AsyncIterator[bytes]) -> None:
         """Uploads to the hidden name, which then has every byte that was sent."""
-        path = self._tree.path(control, hidden)
         try:
-            sent = await upload(control, f"STOR {path}", chunks)
+            data = await control.transfer(f"STOR {self._tree.path(control, hidden)}")
         except (NotFound, InvalidName, NotPermitted) as error:
             raise await self._tree.why_not(control, hidden, error) from error
+        sent = await upload(control, data, chunks)
         if (await self._tree.entry(control, hidden)).size != sent:
             raise Unavailable("the server did not store every byte")
 

@@ -88,7 +88,7 @@ def time(text: str) -> datetime | None:
 
 def _fact(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
-    return key.lower(), value
+    return key.lower(), value.encode("utf-8", "replace").decode()  # for JSON; names are not touched
 
 
 def _unix(line: str) -> Found | None:

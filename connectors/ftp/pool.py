@@ -151,10 +151,11 @@ class Lease:
 
     async def settled(self) -> Control:
         """The login after its transfer was broken off: another one if the server did not get over it."""
-        if not (self.control.in_step or await self.control.settle()):
+        control = self.control
+        if not (control.in_step and control.alive) and not await control.settle():
             if self._pool is None:
                 raise Unavailable(CLOSED)
-            self.control = await self._pool.replace(self.control)
+            self.control = await self._pool.replace(control)
         return self.control
 
     def release(self) -> None:

@@ -82,13 +82,12 @@ class Download(AsyncIterator[bytes]):
         await self._check(await self._lease.settled())
 
 
-async def upload(control: Control, command: str, chunks: AsyncIterator[bytes]) -> int:
+async def upload(control: Control, data: DataConnection, chunks: AsyncIterator[bytes]) -> int:
     """Sends the chunks; how many bytes, once the server says that it has them all.
 
-    An error of `chunks` is passed on as it is. After any error the server still owes a reply, see
-    `Control.settle`. Raises what the server's reply means, Unavailable when a connection breaks.
+    An error of `chunks` is passed on as it is. After any error the server may still owe a reply, see
+    `Lease.settled`. Raises what the server's reply means, Unavailable when a connection breaks.
     """
-    data = await control.transfer(command)
     sent = 0
     try:
         async for chunk in chunks:
@@ -97,11 +96,11 @@ async def upload(control: Control, command: str, chunks: AsyncIterator[bytes]) -
                     await _write(control, data, chunk)
                 sent += len(chunk)
         data.finish()
+        with _storing():
+            await control.reply(226, 250)
     except BaseException:
         data.abort()
         raise
-    with _storing():
-        await control.reply(226, 250)
     return sent
 
 
@@ -115,7 +114,7 @@ async def _write(control: Control, data: DataConnection, chunk: bytes) -> None:
 
 @contextmanager
 def _storing() -> Iterator[None]:
-    """Vsftpd and ProFTPD say 451, no more than "failed", when their disk is full."""
+    """A full disk is 451 with vsftpd and ProFTPD, which means no more than "failed"."""
     try:
         yield
     except LocalError as error:

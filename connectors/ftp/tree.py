@@ -4,10 +4,12 @@ A refusal of FTP says little: 550 is a name that is not there, one that is taken
 is refused looks what is there, and says that.
 """
 
+import asyncio
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from connectors.ftp import listing
 from connectors.ftp.control import Control
@@ -162,13 +164,7 @@ class Tree:
         """
         reply = await self._rename(control, parts, to)
         if not reply.good and there is not None:
-            aside = [*to[:-1], temporary_name()]
-            if (await self._rename(control, to, aside)).good:
-                reply = await self._rename(control, parts, to)
-                if reply.good:
-                    await control.ask(f"DELE {self.path(control, aside)}")
-                    return
-                await self._rename(control, aside, to)
+            reply = await _undivided(self._rename_over(control, parts, to, reply))
         if not reply.good:
             raise await self._why_not_renamed(control, parts, to, refusal(reply), there)
 
@@ -197,6 +193,17 @@ class Tree:
         if reply.code != 350:
             return reply
         return await control.ask(f"RNTO {self.path(control, to)}")
+
+    async def _rename_over(self, control: Control, parts: Parts, to: Parts, refused: Reply) -> Reply:
+        aside = [*to[:-1], temporary_name()]
+        if not (await self._rename(control, to, aside)).good:
+            return refused
+        reply = await self._rename(control, parts, to)
+        if reply.good:
+            await control.ask(f"DELE {self.path(control, aside)}")
+        else:
+            await self._rename(control, aside, to)
+        return reply
 
     async def _remove_files(self, control: Control, files: Sequence[Parts]) -> None:
         replies = await control.ask_all([f"DELE {self.path(control, parts)}" for parts in files])
@@ -258,6 +265,17 @@ def described(parts: Parts, found: Found) -> Entry:
         owner=found.owner,
         raw=found.facts,
     )
+
+
+async def _undivided[T](act: Coroutine[Any, Any, T]) -> T:
+    """Goes to its end although the caller is cancelled; then the caller is."""
+    task = asyncio.ensure_future(act)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait([task])
+        raise
 
 
 def _time(reply: Reply) -> datetime | None:

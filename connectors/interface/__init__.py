@@ -41,6 +41,7 @@ from connectors.interface.errors import (
     Unsupported,
     UntrustedHost,
 )
+from connectors.interface.forms import settings_schema
 from connectors.interface.network import Dialer
 from connectors.interface.parts import Part, Upload
 from connectors.interface.requests import Authorised, Origin, Payload, Request
@@ -105,4 +106,5 @@ __all__ = [
     "Upload",
     "Who",
     "implemented",
+    "settings_schema",
 ]

@@ -11,7 +11,8 @@ type Fields = Sequence[tuple[str, str]]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, 5.6.2
 _VALUE = re.compile(r"[\t \x21-\x7e\x80-\xff]*")  # RFC 9110, 5.5: no control characters, so no second header
-_TARGET = re.compile(r"/[!$-;=?-Z_a-z~]*")  # RFC 3986's characters for path and query, and no fragment
+# more than RFC 3986 has for path and query, since programs send []{}|^` as they are; no quotes, no fragment
+_TARGET = re.compile(r"/[!$-;=?-\[\]-~]*")
 _PORTS = {"http": 80, "https": 443}
 _LARGEST_HEAD = 64 * 1024
 

@@ -11,9 +11,9 @@ class SftpSettings(Settings):
     """An SSH server with SFTP, and one of its users."""
 
     host: str = Field(min_length=1, description="Name or address of the server, as its network knows it.")
-    port: int = Field(default=22, ge=1, le=65535)
-    username: str = Field(min_length=1)
-    password: SecretStr | None = None
+    port: int = Field(default=22, ge=1, le=65535, description="TCP port of the server.")
+    username: str = Field(min_length=1, description="Who logs in.")
+    password: SecretStr | None = Field(default=None, description="Of the user; or give a private key.")
     private_key: SecretStr | None = Field(default=None, description="OpenSSH or PEM text.")
     passphrase: SecretStr | None = Field(default=None, description="Of the private key, if it has one.")
     host_key: str | None = Field(

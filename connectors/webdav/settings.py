@@ -13,7 +13,7 @@ class WebdavSettings(Settings):
 
     url: str = Field(description="The folder's address, as its network knows it: https://files.example/dav/")
     username: str | None = Field(default=None, description="Empty for a server that asks nobody.")
-    password: SecretStr | None = None
+    password: SecretStr | None = Field(default=None, description="Of the user.")
     ca: Certificates = None
 
     @field_validator("url")

@@ -21,7 +21,6 @@ from store.tables import Account, Developer
 _REMEMBERED = 1.0
 _MOST_REMEMBERED = 10_000
 _MOST_ACCOUNTS = 20
-_SHOWN = 10  # hexadecimal digits of a token's digest: twenty of them fit an audit row's actor
 _LARGEST_ID = 2**31 - 1  # what the column holds on every database
 
 
@@ -35,8 +34,9 @@ class NotYours(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """What GET /oauth/token tells of a Bearer token."""
+    """What GET /oauth/token tells of a Bearer token, and the id of its row."""
 
+    id: int
     client_id: str
     account_id: int
     scope: str
@@ -47,8 +47,7 @@ class TokenFacts:
 class Caller:
     """Who is asking. An application has every account of its own; tokens have theirs alone.
 
-    `actor` is how the audit log names them: an application by its id, tokens by the beginnings of their
-    digests, which the database has in full.
+    `actor` is how the audit log names them.
     """
 
     actor: str
@@ -127,7 +126,7 @@ class Callers:
         known = [pair for pair in found if pair is not None]
         if len(known) < len(given):
             raise Refused("one of the tokens is not valid")
-        actor = f"token {','.join(tokens.digest(token).hex()[:_SHOWN] for token in given)}"
+        actor = f"access token {', '.join(str(facts.id) for _, facts in known)}"
         return Caller(actor, accounts=tuple(a for a, _ in known), tokens=tuple(facts for _, facts in known))
 
     async def _token(self, token: str) -> tuple[Account, TokenFacts] | None:
@@ -139,7 +138,7 @@ class Callers:
             if found is None:
                 return None
             row, account, application = found
-            return account, TokenFacts(application.id, account.id, row.scope, row.expires)
+            return account, TokenFacts(row.id, application.id, account.id, row.scope, row.expires)
 
         return await self._tokens.find(digest, ask)
 

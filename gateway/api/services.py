@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from connectors import registry
+from connectors.interface import settings_schema
 from gateway.api import resources
 from gateway.api.call import Call, resource
 
@@ -24,7 +25,7 @@ async def index(call: Call) -> Response:
             "category": kind.category,
             "logo_url": None,
             "apis": sorted(_APIS),
-            "settings": kind.settings.model_json_schema(),
+            "settings": settings_schema(kind),
         }
         for name, kind in sorted(installed.items())
     ]

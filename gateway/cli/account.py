@@ -34,7 +34,8 @@ def add(
     try:
         kind = registry.require(service)
     except Unsupported as error:
-        fail(error.message)
+        why = registry.missing().get(service)
+        fail(f"the {service} connector can't be used: {why}" if why else error.message)
     settings = _checked(service, kind.settings, _given(set_ or []))
 
     async def work() -> dict[str, object]:

@@ -3,7 +3,7 @@
 import typer
 
 from connectors import registry
-from connectors.interface import implemented
+from connectors.interface import implemented, settings_schema
 from gateway.cli.output import Json, show_rows
 
 connectors = typer.Typer(help="Connectors: the kinds of stores.", no_args_is_help=True)
@@ -19,9 +19,7 @@ def list_connectors(as_json: Json = False) -> None:
             "friendly_name": kind.friendly_name,
             "category": kind.category,
             "capabilities": sorted(implemented(kind)),
-            "settings": kind.settings.model_json_schema()
-            if as_json
-            else ", ".join(kind.settings.model_fields),
+            "settings": settings_schema(kind) if as_json else ", ".join(kind.settings.model_fields),
             "why": None,
         }
         for name, kind in sorted(registry.installed().items())

@@ -13,6 +13,11 @@ def main() -> None:
     try:
         from gateway.cli.main import main as run
     except ModuleNotFoundError as error:
+        if sys.argv[1:2] == ["exec"] and "--gateway" in " ".join(sys.argv):
+            from gateway.cli.programs import main as run_program
+
+            run_program()
+            return
         raise SystemExit(
             f"isthmus: {error.name} is not installed, this machine has the agent alone: "
             "pip install 'isthmus[gateway]' brings the gateway"

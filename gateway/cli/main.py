@@ -6,7 +6,19 @@ import typer
 
 from gateway import settings as gateway_settings
 from gateway import supervisor
-from gateway.cli import account, audit, config, connectors, demo, mcp, network, people, setup
+from gateway.cli import (
+    account,
+    audit,
+    config,
+    connectors,
+    demo,
+    mcp,
+    network,
+    people,
+    programs,
+    proxy,
+    setup,
+)
 
 app = typer.Typer(
     help="One HTTP API over every file store, including the ones behind a firewall.",
@@ -26,6 +38,8 @@ app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(connectors.connectors, name="connector", hidden=True)
 app.add_typer(network.network, name="network")
 app.add_typer(network.agent, name="agent")
+app.add_typer(proxy.proxy, name="proxy")
+app.command("exec", context_settings=programs.CONTEXT)(programs.exec_)
 app.add_typer(config.config, name="config")
 app.add_typer(audit.audit, name="audit")
 
@@ -43,6 +57,10 @@ def process(
         from gateway.worker import main as worker
 
         worker.main(settings)
+    elif role == "proxy":
+        from gateway.proxy import main as native_proxy
+
+        native_proxy.main(settings)
     else:
         from gateway.api import process as api
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway import settings as gateway_settings
 from gateway import supervisor
 from gateway.cli.output import Data, Json, fail, run, show
+from gateway.proxy import ca
 from gateway.settings import Settings
 from store import envelope, migrate
 from store.engine import open_database
@@ -28,6 +30,7 @@ def init(data: Data = None, as_json: Json = False) -> None:
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o750)
     keyfiles.create_pair(settings.keys)
     _make_hub_key(settings.keys)
+    ca.create(settings.proxy_ca_key, settings.proxy_ca)
     migrate.upgrade(settings.database_url)
     run(_make_id_secret(settings))
     file = settings.data / "isthmus.toml"
@@ -43,13 +46,21 @@ def serve(
     tunnel_port: Annotated[
         int | None, typer.Option(help="A port for agents alone; they may use /connect on the API's too.")
     ] = None,
+    proxy_port: Annotated[
+        int | None, typer.Option(help="Port of the native proxy, which is not started without one.")
+    ] = None,
 ) -> None:
     """Starts the gateway's processes. SIGTERM drains: running transfers may finish."""
-    settings = gateway_settings.load(data, host=host, port=port, tunnel_port=tunnel_port)
+    settings = gateway_settings.load(
+        data, host=host, port=port, tunnel_port=tunnel_port, proxy_port=proxy_port
+    )
     if not (settings.keys / "unsealing.key.pem").exists():
         fail(f"{settings.data} has no keys yet: run 'isthmus init --data {settings.data}' first")
     typer.echo(f"Isthmus API     http://{settings.host}:{settings.port}/v1")
     typer.echo(f"agents connect  ws://{settings.host}:{settings.tunnel_port or settings.port}/connect")
+    if settings.proxy_port is not None:
+        _require_proxy(settings)
+        typer.echo(f"native proxy    http://{settings.host}:{settings.proxy_port}")
     raise typer.Exit(supervisor.serve(settings))
 
 
@@ -65,16 +76,26 @@ def upgrade(data: Data = None, as_json: Json = False) -> None:
 def protect(
     worker_user: Annotated[str, typer.Option(help="Unix user of the worker.")],
     api_user: Annotated[str, typer.Option(help="Unix user of the api.")],
+    proxy_user: Annotated[str | None, typer.Option(help="Unix user of the native proxy.")] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Lets only the worker's user read the private key, by POSIX ACLs."""
+    """Lets only the worker's user read the private key, by POSIX ACLs; and the proxy's its authority's."""
     settings = gateway_settings.load(data)
     try:
         keyfiles.protect(keyfiles.KeyPaths.in_directory(settings.keys), worker_user, api_user)
+        if proxy_user is not None:
+            keyfiles.protect_for(settings.proxy_ca_key, proxy_user)
     except OSError as error:
         fail(str(error))
     show({"keys": str(settings.keys), "private_readable_by": worker_user}, as_json)
+
+
+def _require_proxy(settings: Settings) -> None:
+    if find_spec("mitmproxy") is None:
+        fail("the native proxy needs mitmproxy: pip install 'isthmus[gateway,proxy]' brings it")
+    if not settings.proxy_ca_key.exists():
+        fail(f"the proxy has no certificate authority yet: run 'isthmus init --data {settings.data}'")
 
 
 def _make_hub_key(folder: Path) -> None:

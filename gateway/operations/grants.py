@@ -48,6 +48,14 @@ class Grants:
         """The account's origins, the one of relative URIs first. Nothing secret: it may be remembered."""
         return OriginsView.from_json(await self._ask("origins", account=account))
 
+    async def ticket(self, account: AccountRef, host: str, port: int) -> tuple[int, str]:
+        """The worker's loopback port, and a ticket for one CONNECT there to an origin of the account.
+
+        Raises NotPermitted when the place is none of its origins.
+        """
+        made = await self._ask("proxy_ticket", account=account, host=host, port=port)
+        return made["port"], made["ticket"]
+
     async def authorise(
         self, account: AccountRef, request: Request, *, actor: str, refused: str | None = None
     ) -> Authorised:

@@ -20,6 +20,7 @@ from gateway.worker import (
     finding,
     grants,
     long,
+    proxying,
     raw,
     upkeep,
     uploads,
@@ -40,6 +41,7 @@ OPERATIONS: dict[str, Operation] = (
     | uploads.OPERATIONS
     | extras.OPERATIONS
     | grants.OPERATIONS
+    | proxying.OPERATIONS
 )
 UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS | grants.UPLOADS
 LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG

@@ -10,6 +10,7 @@ from gateway.operations import AccountRef, EntryView, ParentView
 from gateway.settings import Settings
 from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.fetching import Fetcher
+from gateway.worker.ingress import Ingress
 from gateway.worker.tasks import Progress, Tasks
 from gateway.worker.trail import Trail
 from gateway.worker.turns import Turns
@@ -47,6 +48,7 @@ class Desk:
     walking: Bounds
     files_at_once: int
     uses: Uses
+    ingress: Ingress
     turns: Turns = field(default_factory=Turns)
 
     @classmethod
@@ -79,6 +81,7 @@ class Desk:
             files_at_once=settings.copy_files_at_once,
             uses=uses,
             trail=Trail(uses),
+            ingress=Ingress(settings, hub),
         )
 
     async def account(self, arguments: Arguments) -> OpenAccount:

@@ -7,13 +7,11 @@ with all of it anew. What is wrong with a host is never told apart: unknown, pri
 
 import asyncio
 import re
-import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -21,7 +19,8 @@ from connectors import http1
 from connectors.interface import BadAnswer, Chunks, StoreError, TimedOut, Unavailable, UntrustedHost
 from gateway.operations.errors import BadUrl, TooLarge
 from gateway.settings import Settings
-from gateway.worker.addresses import Address, is_public
+from gateway.worker.addresses import Address
+from gateway.worker.reach import Resolve, by_system, connected, permitted
 
 MOST_REDIRECTS: Final = 5
 _LONGEST_URL = 8192
@@ -37,14 +36,6 @@ _SAID: dict[type[StoreError], str] = {
     BadAnswer: "url: its server's answer is not HTTP as it should be, or its head is too large",
     Unavailable: "url: its server can't be reached, or the connection broke",
 }
-
-type Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
-
-
-async def by_system(host: str, port: int) -> Sequence[Address]:
-    """The addresses that the system's resolver gives, whatever spelling of a number the host is."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +143,7 @@ class Fetcher:
         async def connect(
             factory: Callable[[], http1.Connection],
         ) -> tuple[asyncio.Transport, http1.Connection]:
-            sock = await _connected(await self._addresses(place), place.port)
+            sock = await connected(await self._addresses(place), place.port)
             secure = place.scheme == "https"
             return await asyncio.get_running_loop().create_connection(
                 factory,
@@ -172,8 +163,7 @@ class Fetcher:
             raise BadUrl(_NOWHERE) from None
         allowed = self.settings.fetch_private
         for address in found:
-            permitted = any(address in network for network in allowed)
-            if not is_public(address, allowed) or (_is_ours(address) and not permitted):
+            if not permitted(address, allowed):
                 raise BadUrl(_NOWHERE)
         if not found:
             raise BadUrl(_NOWHERE)
@@ -240,34 +230,3 @@ def _source_errors() -> Iterator[None]:
     except StoreError as error:
         kind = next((kind for kind in type(error).__mro__ if kind in _SAID), Unavailable)
         raise kind(_SAID[kind]) from error
-
-
-async def _connected(addresses: Sequence[Address], port: int) -> socket.socket:
-    """A socket connected to the first of the addresses that takes it. Raises OSError."""
-    failure: OSError | None = None
-    for address in addresses:
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure or ConnectionRefusedError("no address")
-
-
-def _is_ours(address: Address) -> bool:
-    """Whether it is an address of this machine: only those can be bound to."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((str(address), 0))
-        except OSError:
-            return False
-    return True

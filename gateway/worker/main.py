@@ -127,6 +127,7 @@ async def _serve(settings: Settings, desk: Desk) -> None:
                 group.create_task(uploads.clean_up(desk), name="clean up uploads"),
                 group.create_task(desk.tasks.run(), name="tasks"),
                 group.create_task(desk.trail.run(), name="audit of looks"),
+                group.create_task(desk.ingress.run(), name="the proxy's way to stores"),
                 group.create_task(desk.uses.run(), name="audit of credentials used"),
             )
             await server.serve(sockets=[_listen(settings.worker_socket)])

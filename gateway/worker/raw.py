@@ -39,7 +39,7 @@ _REPLAYED: Final = 64 * 1024
 """Bytes of a body that are held, so that it can be sent again, and its digest be signed."""
 _LARGEST_HEAD = 48 * 1024  # of an answer; beside it the line between worker and api holds its own
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
-_URI = re.compile(r"[!$-;=?-Z_a-z~\[\]]*")  # RFC 3986's characters, and no fragment
+_URI = re.compile(r"[!$-;=?-\[\]-~]*")  # what a request's target may have; no fragment
 _PORTS = {"http": 80, "https": 443}
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding"})  # our client's to say
 _CONNECTIONS = frozenset(

@@ -82,6 +82,12 @@ def protect(paths: KeyPaths, worker_user: str, api_user: str) -> None:
         _setfacl(rule, path)
 
 
+def protect_for(path: Path, user: str) -> None:
+    """Lets the user alone, beside the owner, read this file. Raises PermissionError when that fails."""
+    _setfacl(f"u::rw,g::-,o::-,u:{user}:r,m::r", path)
+    _setfacl(f"u:{user}:rx", path.parent)
+
+
 def readable(path: Path) -> bool:
     """Whether this process could read the file."""
     return os.access(path, os.R_OK)

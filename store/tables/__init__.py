@@ -6,6 +6,7 @@ from store.tables.base import Base, Moment, now
 from store.tables.developers import ApiKey, Application, Developer, DeveloperKey
 from store.tables.entries import Link, OfEntry, Property, entry_digest, raw_bytes
 from store.tables.networks import Agent, Enrolment, Network
+from store.tables.proxies import ProxyToken
 from store.tables.uploads import Upload, UploadPart
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Network",
     "OfEntry",
     "Property",
+    "ProxyToken",
     "SealedSetting",
     "Task",
     "Upload",

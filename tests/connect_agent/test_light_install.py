@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.installs import ROOT, built
+
 GATEWAYS_OWN = ["sqlalchemy", "starlette", "uvicorn", "pydantic_settings", "asyncssh", "h11", "mitmproxy"]
 
 
@@ -14,19 +15,11 @@ GATEWAYS_OWN = ["sqlalchemy", "starlette", "uvicorn", "pydantic_settings", "asyn
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh environment with the wheel, its locked dependencies and nothing else."""
     folder = tmp_path_factory.mktemp("light")
-    source = folder / "source"  # building leaves files in the tree that it builds
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in names.stdout.split("\0"):
-        if name and not name.startswith(("tests/", "docs/", "bench/")) and (ROOT / name).exists():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
-    build = ("-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(folder))
-    subprocess.run([sys.executable, *build, str(source)], check=True, cwd=folder)
+    wheel = built(folder)
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
     made = folder / "venv" / "bin" / "python"
     install = (made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     subprocess.run([*install, "--require-hashes", "-r", ROOT / "requirements" / "agent.txt"], check=True)
-    (wheel,) = folder.glob("*.whl")
     subprocess.run([*install, "--no-deps", wheel], check=True)
     return made
 

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from connectors.conformance import Store
 from connectors.conformance.direct import Direct
 from connectors.conformance.kit import FullConnector, names, put, whole
-from connectors.ftp import FtpConnector, FtpSettings, pool
+from connectors.ftp import FtpConnector, FtpSettings, pool, tree
+from connectors.ftp.errors import Reply, refusal
 from connectors.interface import (
     AlreadyExists,
     BadAnswer,
@@ -35,6 +36,7 @@ from connectors.interface import (
     Throttled,
     TimedOut,
     Unavailable,
+    Unsupported,
     UntrustedHost,
 )
 from tests.servers import proftpd as pro
@@ -479,6 +481,30 @@ async def test_a_closed_account(facts: Proftpd) -> None:
 # refusals
 
 
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (421, Unavailable),
+        (425, Unavailable),
+        (426, Unavailable),
+        (450, Unavailable),
+        (452, OutOfSpace),
+        (500, Unsupported),
+        (530, Unavailable),
+        (534, UntrustedHost),
+        (550, NotFound),
+        (552, OutOfSpace),
+        (553, InvalidName),
+        (299, BadAnswer),
+    ],
+)
+def test_a_reply_is_an_error_of_ours(code: int, error: type[StoreError]) -> None:
+    told = refusal(Reply(code, ["-/home/ann/secret is on 10.1.2.3", " end"]))
+    assert isinstance(told, error)
+    assert "secret" not in str(told)
+    assert "10.1" not in str(told)
+
+
 async def test_an_account_that_may_only_read(tmp_path: Path) -> None:
     with vsftpd(tmp_path / "vsftpd", extra="write_enable=NO\n") as server:
         (server.data / "file").write_text("kept")
@@ -549,6 +575,53 @@ async def test_a_file_that_may_not_be_replaced_stays(tmp_path: Path) -> None:
                 await put(connector, "", "file", b"second", replace=True)
         assert (server.data / "file").read_text() == "first"
         assert os.listdir(server.data) == ["file"]
+
+
+async def test_a_move_that_is_cancelled_loses_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that it replaces is set aside at that moment."""
+    aside = asyncio.Event()
+    rename = tree.Tree._rename
+
+    async def told(self: tree.Tree, control: Any, parts: list[str], to: list[str]) -> Any:
+        reply = await rename(self, control, parts, to)
+        if to[-1].startswith(".isthmus-"):
+            aside.set()
+            await asyncio.sleep(0)  # the cancellation comes in between
+        return reply
+
+    monkeypatch.setattr(tree.Tree, "_rename", told)
+    with proftpd(tmp_path / "proftpd", overwrite=False) as server:
+        for name in ("old", "new"):
+            (server.data / name).write_text(name)
+        async with store(server).opened() as connector:
+            async with asyncio.TaskGroup() as tasks:
+                full = cast("FullConnector", connector)
+                move = tasks.create_task(full.move("new", "", "old", replace=True))
+                await aside.wait()
+                assert sorted(os.listdir(server.data))[0].startswith(".isthmus-")
+                move.cancel()
+            assert move.cancelled()
+        assert os.listdir(server.data) == ["old"]
+        assert (server.data / "old").read_text() == "new"
+
+
+async def test_an_error_of_the_source_is_passed_on_as_it_is(either: Proftpd | Vsftpd) -> None:
+    """Although it is one that we explain when it is the store's."""
+    at = folder(either)
+    error = NotFound("the other account's file is gone")
+
+    async def breaking() -> AsyncIterator[bytes]:
+        yield b"a" * 300_000
+        raise error
+
+    async with store(either).opened() as connector:
+        with pytest.raises(NotFound) as told:
+            await connector.write(at, "name", breaking(), size=None, replace=False)
+        assert told.value is error
+        assert os.listdir(either.data / at) == []
+        await connector.stat(at)
 
 
 async def test_a_folder_is_never_replaced(either: Proftpd | Vsftpd) -> None:

@@ -13,6 +13,7 @@ PAGES = {
     "tasks_": "tasks.md",
     "copy_": "tasks.md",
     "fetch_": "upload-from-url.md",
+    "proxy_": "proxy.md",
 }
 BOUNDS = [name for name in Settings.model_fields if name.startswith(tuple(PAGES))]
 

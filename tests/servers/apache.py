@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.private_network import PrivateNetwork
 from tests.servers.sshd import free_port, wait_for_port
 
 USER, PASSWORD, REALM = "davu", "pä ss:wörd", "store"
@@ -26,8 +27,15 @@ class Apache:
 
 
 @contextmanager
-def apache(folder: Path, *, auth: str = "Basic", tls: bool = False, extra: str = "") -> Iterator[Apache]:
-    """The server, until the context ends. `auth` is Basic, Digest or None."""
+def apache(
+    folder: Path,
+    *,
+    auth: str = "Basic",
+    tls: bool = False,
+    extra: str = "",
+    network: PrivateNetwork | None = None,
+) -> Iterator[Apache]:
+    """The server, until the context ends; `auth` is Basic, Digest or None, `network` where it runs."""
     port = free_port()
     data, lock = folder / "data", folder / "lock"
     for made in (data, lock):
@@ -41,12 +49,12 @@ def apache(folder: Path, *, auth: str = "Basic", tls: bool = False, extra: str =
     config.write_text(_config(folder, port, auth, tls=tls, extra=extra))
     log = folder / "access.log"
     server = subprocess.Popen(
-        ["/usr/sbin/apache2", "-f", str(config), "-DFOREGROUND"],
+        [*(network.inside if network else ()), "/usr/sbin/apache2", "-f", str(config), "-DFOREGROUND"],
         start_new_session=True,
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for_port(port)
+        (network.wait_for_port if network else wait_for_port)(port)
         scheme = "https" if tls else "http"
         yield Apache(f"{scheme}://localhost:{port}/", port, data, ca, log)
     finally:

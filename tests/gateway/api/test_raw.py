@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
+from zlib import crc32
 
 import pytest
 import requests
 
-from gateway.access import tokens
 from gateway.worker.desk import Desk
 from store.engine import Database
 from store.queries import audit
@@ -228,6 +228,24 @@ def test_s3_in_parts(s3: Mine) -> None:
     assert s3.send("GET", "parts.bin").content == b"".join(parts)
 
 
+def test_s3_takes_chunks_with_a_checksum_behind_them(s3: Mine) -> None:
+    """As current SDKs upload over https."""
+    content = b"hello"
+    checksum = b64encode(crc32(content).to_bytes(4)).decode()
+    framed = f"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:{checksum}\r\n\r\n".encode()
+    written = s3.send(
+        "PUT",
+        "chunked.txt",
+        framed,
+        content_encoding="aws-chunked",
+        x_amz_content_sha256="STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        x_amz_decoded_content_length="5",
+        x_amz_trailer="x-amz-checksum-crc32",
+    )
+    assert written.status_code == 200, written.text
+    assert s3.send("GET", "chunked.txt").content == content
+
+
 def test_azure_by_key(azure: Mine) -> None:
     content = secrets.token_bytes(200_000)
     assert azure.send("PUT", "new%20blob", content, x_ms_blob_type="BlockBlob").status_code == 201
@@ -273,7 +291,7 @@ def test_each_use_is_in_the_audit_log(dav: Mine) -> None:
     dav.whole.inside(flush)
     row = dav.whole.work(last)
     assert (row.action, row.subject) == ("credential.use", str(dav.connected.account_id))
-    assert row.actor == f"token {tokens.digest(dav.connected.token).hex()[:10]}"
+    assert re.fullmatch("access token [0-9]+", row.actor)
     told = json.loads(row.detail)
     assert (told["method"], told["path"]) == ("GET", "/mine/note.txt")
     assert told["host"].startswith("localhost:")
@@ -428,7 +446,7 @@ def test_no_uri_leads_out(dav: Mine, server: Apache, uri: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["note.txt#fragment", "sp ace", 'quo"te', "back\\slash", "é", "http://[::1/", "{x}"]
+    "uri", ["note.txt#fragment", "sp ace", 'quo"te', "back\\slash", "é", "http://[::1/", "a<b>"]
 )
 def test_what_is_no_uri_is_a_400(dav: Mine, uri: str) -> None:
     refused = dav.send("GET", uri)

@@ -1,14 +1,25 @@
 """A gateway, a store and agents for these tests."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from connect_agent.identity import Identity, to_base64
 from connect_agent.settings import Settings
 from tests.gateway.tunnel.tunnels import AgentProcess, Gateway, MakeAgent, echo
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop too for tests that name it: `pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])`."""
+    mark = item.get_closest_marker("asyncio")
+    named = mark is not None and "loop_factories" in mark.kwargs
+    return {"asyncio": asyncio.new_event_loop, **({"uvloop": uvloop.new_event_loop} if named else {})}
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import uvloop
 
 from connectors.conformance import Store
 from connectors.conformance.kit import FullConnector, names, pieces, put, whole
@@ -27,15 +26,15 @@ pytestmark = pytest.mark.server
 MIB = 1024 * 1024
 
 
-def store(server: Proftpd | Vsftpd, dialer: Dialer) -> Store:
+def store(server: Proftpd | Vsftpd, dialer: Dialer, idle_timeout: float = 10.0) -> Store:
     who = pro if isinstance(server, Proftpd) else vs
     known = {"host": "localhost", "port": server.port, "username": who.USER, "password": who.PASSWORD}
     tls = "none" if server.ca is None else "explicit"
-    return Store(FtpConnector, {**known, "tls": tls, "ca": server.ca}, dialer, idle_timeout=10.0)
+    return Store(FtpConnector, {**known, "tls": tls, "ca": server.ca}, dialer, idle_timeout)
 
 
-def through(gateway: Gateway, server: Proftpd | Vsftpd) -> Store:
-    return store(server, NetworkDialer(gateway.hub, NETWORK))
+def through(gateway: Gateway, server: Proftpd | Vsftpd, idle_timeout: float = 10.0) -> Store:
+    return store(server, NetworkDialer(gateway.hub, NETWORK), idle_timeout)
 
 
 async def verbs(connector: Any) -> None:
@@ -58,6 +57,7 @@ async def verbs(connector: Any) -> None:
         await full.stat(folder)
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])  # the worker's: its TLS is for its own transports
 @pytest.mark.parametrize("kind", ["vsftpd over TLS", "proftpd"])
 async def test_verbs_through_a_tunnel(
     kind: str, gateway: Gateway, make_agent: MakeAgent, tmp_path: Path
@@ -101,25 +101,7 @@ async def test_an_agent_that_is_killed_in_a_transfer(
                 yield b"a" * MIB
                 await asyncio.sleep(0)
 
-        async with through(gateway, server).opened() as connector, asyncio.timeout(60):
+        async with through(gateway, server, 2.0).opened() as connector, asyncio.timeout(60):
             # the session waits for an agent that comes back: broken or silent, either may be what we see
             with pytest.raises((Unavailable, TimedOut)):
                 await connector.write("", "file", source(), size=None, replace=False)
-
-
-def test_tls_in_a_tunnel_on_uvloop(tmp_path: Path) -> None:
-    """The worker's loop, whose own TLS takes its own transports only."""
-
-    class Pair:
-        """A double of the hub: the stream is a plain connection."""
-
-        async def dial(self, network: int, factory: Any, host: str, port: int) -> Any:
-            return await asyncio.get_running_loop().create_connection(factory, "127.0.0.1", port)
-
-    async def work(server: Vsftpd) -> None:
-        dialer = NetworkDialer(Pair(), NETWORK)  # type: ignore[arg-type]  # a double
-        async with store(server, dialer).opened() as connector:
-            await verbs(connector)
-
-    with vsftpd(tmp_path / "server", tls=True) as server:
-        uvloop.run(work(server))

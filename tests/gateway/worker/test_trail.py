@@ -18,7 +18,7 @@ from store.errors import StateError
 from store.queries import audit
 from store.tables import Audit
 
-ASKED = {"account": {"id": 7, "revision": 1}, "actor": "token 0123456789"}
+ASKED = {"account": {"id": 7, "revision": 1}, "actor": "access token 12"}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ async def test_a_transfer_is_a_row_without_a_name(database: Database) -> None:
         )
         used(trail, "/replace", entry, id="file-id")
     read, written, replaced = await rows(database)
-    assert (read.actor, read.action, read.subject) == ("token 0123456789", "storage.read", "7")
+    assert (read.actor, read.action, read.subject) == ("access token 12", "storage.read", "7")
     assert json.loads(read.detail) == {"outcome": "ok", "entry": digest("file-id"), "bytes": 17}
     assert json.loads(written.detail) == {
         "outcome": "ok",
@@ -121,7 +121,7 @@ async def test_looks_are_counted(database: Database) -> None:
         with Trace(trail, "/ready", {}):
             pass
     told = {row.actor: json.loads(row.detail) for row in await rows(database)}
-    assert told == {"token 0123456789": {"stat": 1000, "list": 1}, "gateway": {"stat": 1}}
+    assert told == {"access token 12": {"stat": 1000, "list": 1}, "gateway": {"stat": 1}}
 
 
 async def test_rows_come_within_seconds_while_it_runs(database: Database) -> None:

@@ -1,0 +1,146 @@
+"""`isthmus proxy`: the native proxy's tokens and its certificate authority."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from gateway import settings as gateway_settings
+from gateway.access import tokens
+from gateway.access.scopes import BadScope, Scope
+from gateway.cli.output import Data, Json, fail, run, show, show_rows
+from gateway.cli.state import State, opened
+from store.queries import accounts, audit, proxy_tokens
+from store.tables import ProxyToken
+
+proxy = typer.Typer(help="The native proxy: its tokens and its certificate authority.", no_args_is_help=True)
+token = typer.Typer(help="Tokens that may less than their account.", no_args_is_help=True)
+proxy.add_typer(token, name="token")
+
+_TRUST = """To trust it:
+  Debian, Ubuntu   sudo cp FILE /usr/local/share/ca-certificates/isthmus.crt && sudo update-ca-certificates
+  Fedora, RHEL     sudo cp FILE /etc/pki/ca-trust/source/anchors/isthmus.pem && sudo update-ca-trust
+  macOS            sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain FILE
+  Windows          certutil -addstore -f ROOT FILE
+  Firefox          Settings, Certificates, View Certificates, Authorities, Import
+  one program      SSL_CERT_FILE=FILE REQUESTS_CA_BUNDLE=FILE CURL_CA_BUNDLE=FILE NODE_EXTRA_CA_CERTS=FILE
+                   AWS_CA_BUNDLE=FILE GIT_SSL_CAINFO=FILE; 'isthmus exec' sets them all"""
+
+
+@proxy.command("ca")
+def ca(data: Data = None, as_json: Json = False) -> None:
+    """Prints the certificate that the proxy's clients trust, and how to trust it."""
+    settings = gateway_settings.load(data)
+    try:
+        pem = settings.proxy_ca.read_text()
+    except OSError:
+        fail(f"{settings.data} has no authority yet: run 'isthmus init --data {settings.data}' first")
+    if as_json:
+        show({"file": str(settings.proxy_ca), "certificate": pem}, as_json)
+        return
+    typer.echo(pem, nl=False)
+    typer.echo(_TRUST.replace("FILE", str(settings.proxy_ca)), err=True)
+
+
+@token.command("create")
+def create(
+    account: Annotated[int, typer.Option(help="The account's ID.")],
+    host: Annotated[list[str] | None, typer.Option(help="Only this host, with a port or without.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Only this method.")] = None,
+    path: Annotated[list[str] | None, typer.Option(help="Only this path and what is below it.")] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Only methods that change nothing.")] = False,
+    hours: Annotated[
+        float | None, typer.Option(min=0.001, help="How long it works; else until revoked.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What it is for, to tell it from others.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Makes a token for the proxy; it is shown this once. Each option may be given several times."""
+    try:
+        scope = Scope.checked(host or (), method or (), path or (), read_only=read_only)
+    except BadScope as error:
+        fail(str(error))
+
+    async def work() -> dict[str, Any]:
+        async with opened(data) as state:
+            return await issue(state, account, scope, hours=hours, name=name)
+
+    show(run(work()), as_json)
+
+
+@token.command("list")
+def list_tokens(
+    account: Annotated[int, typer.Option(help="The account's ID.")], data: Data = None, as_json: Json = False
+) -> None:
+    """The account's tokens that still work."""
+
+    async def work() -> Sequence[ProxyToken]:
+        async with opened(data) as state, state.database.session() as session:
+            return await proxy_tokens.of_account(session, account)
+
+    show_rows("tokens", [_row(row) for row in run(work())], as_json)
+
+
+@token.command("revoke")
+def revoke(token_id: int, data: Data = None, as_json: Json = False) -> None:
+    """Ends a token; within a second the proxy knows."""
+
+    async def work() -> None:
+        async with opened(data) as state:
+            if not await end(state, token_id):
+                fail(f"there is no token {token_id} that could be revoked")
+
+    run(work())
+    show({"id": token_id, "revoked": True}, as_json)
+
+
+async def issue(
+    state: State, account: int, scope: Scope, *, hours: float | None, name: str
+) -> dict[str, Any]:
+    """A new token and its id; ends the command when there is no such account."""
+    made = tokens.make()
+    expires = None if hours is None else datetime.now(UTC) + timedelta(hours=hours)
+    async with state.database.session() as session:
+        if await accounts.fetch(session, account) is None:
+            fail(f"there is no account {account}: 'isthmus account add' prints the ID")
+        row = await proxy_tokens.create(
+            session,
+            account,
+            tokens.digest(made),
+            name=name,
+            hosts=scope.hosts,
+            methods=scope.methods,
+            paths=scope.paths,
+            read_only=scope.read_only,
+            expires=expires,
+        )
+        await audit.append(session, "cli", "proxy_token.create", str(row.id), {"account": account})
+        return {"id": row.id, "account": account, "token": made, "expires": _written(expires)}
+
+
+async def end(state: State, token_id: int) -> bool:
+    """Whether there was such a token that worked; it works no more."""
+    async with state.database.session() as session:
+        ended = await proxy_tokens.revoke(session, token_id)
+        if ended:
+            await audit.append(session, "cli", "proxy_token.revoke", str(token_id), {})
+        return ended
+
+
+def _row(row: ProxyToken) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "hosts": json.loads(row.hosts),
+        "methods": json.loads(row.methods),
+        "paths": json.loads(row.paths),
+        "read_only": row.read_only,
+        "expires": _written(row.expires),
+    }
+
+
+def _written(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")

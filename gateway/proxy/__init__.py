@@ -1,0 +1,11 @@
+"""The native proxy: programs that speak a store's own API reach it without holding its credential.
+
+ca            the certificate authority that clients trust; needs no mitmproxy
+grants        what one token may carry: pure decisions
+access        who is there: accounts, tokens, limits on attempts
+scrubbing     injected secrets are taken out of answers
+injection     mitmproxy's hooks: refuse, or authorise and send on its way
+layers        mitmproxy's layers, bounded, and never anything but HTTP
+certificates  TLS on both sides
+main          the process
+"""

@@ -1,0 +1,105 @@
+"""TLS on both sides: our authority towards clients; stores are checked with what each is trusted by."""
+
+import ssl
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from mitmproxy import certs, connection, tls
+from mitmproxy.addons.tlsconfig import DEFAULT_HOSTFLAGS, TlsConfig
+from OpenSSL import SSL, crypto
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+type Place = tuple[str, int]
+
+
+class Certificates(TlsConfig):
+    """mitmproxy's own addon with our authority in place of the one it would make in a home folder."""
+
+    def __init__(self, key_file: Path, certificate_file: Path) -> None:
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
+        self.certstore = certs.CertStore(
+            default_privatekey=key,  # type: ignore[arg-type]  # the EC key that `ca` made
+            default_ca=certs.Cert.from_pem(certificate_file.read_bytes()),
+            default_chain_file=None,
+            default_crl=b"",
+            dhparams=None,  # type: ignore[arg-type]  # only for ciphers that nobody uses any more
+        )
+        self._trusted: MutableMapping[connection.Client, dict[Place, str]] = WeakKeyDictionary()
+
+    def trust(self, client: connection.Client, place: Place, pem: str | None) -> None:
+        """What a store is checked with for this client, as PEM; None is the machine's own list."""
+        if pem is not None:
+            self._trusted.setdefault(client, {})[place] = pem
+
+    def configure(self, updated: set[str]) -> None:
+        """Nothing is read from mitmproxy's own configuration folder."""
+
+    def request(self, flow: Any) -> None:
+        """No revocation list is served beside stores' own paths."""
+
+    def tls_start_server(self, tls_start: tls.TlsData) -> None:
+        """Checks the store's certificate and name with the account's own authorities, or the machine's."""
+        client, server = tls_start.context.client, tls_start.conn
+        if not isinstance(server, connection.Server) or server.address is None:
+            return
+        name = server.sni = server.sni or server.address[0]
+        server.alpn_offers = server.alpn_offers or client.alpn_offers
+        pem = self._trusted.get(client, {}).get((server.address[0], server.address[1]))
+        made = SSL.Connection(_context(pem))
+        _require_name(made, name)
+        if server.alpn_offers:
+            made.set_alpn_protos(list(server.alpn_offers))
+        made.set_connect_state()
+        tls_start.ssl_conn = made
+
+
+@lru_cache(256)
+def _context(pem: str | None) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_verify(SSL.VERIFY_PEER, None)
+    if pem is None:
+        context.load_verify_locations(_machine_authorities())
+        return context
+    store = context.get_cert_store()
+    if store is None:
+        raise ValueError("OpenSSL gave no store for certificates")
+    for certificate in x509.load_pem_x509_certificates(pem.encode()):
+        store.add_cert(crypto.X509.from_cryptography(certificate))
+    return context
+
+
+def _require_name(made: SSL.Connection, name: str) -> None:
+    """The handshake fails unless the certificate is for the name.
+
+    As mitmproxy does it: pyOpenSSL has no public way.
+    """
+    lib: Any = SSL._lib  # type: ignore[attr-defined]  # noqa: SLF001
+    parameters = lib.SSL_get0_param(made._ssl)  # noqa: SLF001
+    lib.X509_VERIFY_PARAM_set_hostflags(parameters, DEFAULT_HOSTFLAGS)
+    try:
+        packed = ip_address(name).packed
+    except ValueError:
+        encoded = name.encode("idna")
+        made.set_tlsext_host_name(encoded)
+        taken = lib.X509_VERIFY_PARAM_set1_host(parameters, encoded, len(encoded))
+    else:
+        taken = lib.X509_VERIFY_PARAM_set1_ip(parameters, packed, len(packed))
+    if taken != 1:
+        raise ValueError("the name to check the certificate for was not taken")
+
+
+def _machine_authorities() -> str:
+    """The file with what this machine trusts, as Python's own `ssl` finds it."""
+    paths = ssl.get_default_verify_paths()
+    for found in (paths.cafile, paths.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt"):
+        if found and Path(found).exists():
+            return found
+    raise FileNotFoundError("this machine has no list of certificate authorities: install ca-certificates")

@@ -1,0 +1,124 @@
+"""What a token may carry: pure decisions on one request's method, host and path.
+
+Nothing is allowed that does not match: an origin of the account, and every limit of the token.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import unquote
+
+from connectors.interface import Origin
+
+READING = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
+"""Methods that change nothing (RFC 9110, 9.2.1; RFC 4918; RFC 3253; RFC 5323)."""
+_PORTS = {"http": 80, "https": 443}
+_UNFIT = re.compile(r"[\x00-\x20\x7f\\#]")
+_SLASHES = re.compile(r"%(2f|5c|00|25)", re.IGNORECASE)
+_LONGEST_TARGET = 16 * 1024
+
+
+class Denied(Exception):
+    """The request is not let through, with the status to say so and the reason in words for its sender."""
+
+    def __init__(self, status: int, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.retry_after = status, message, retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one token may do. Empty lists allow every host, method or path of the account.
+
+    Attributes:
+        revision: the account's, as the token was looked up.
+        actor: who it is, for the audit log.
+        hosts: `host` or `host:port`, lower case.
+        paths: prefixes, each from `/`; a prefix covers itself and what is below it.
+    """
+
+    account: int
+    revision: int
+    actor: str
+    hosts: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    read_only: bool = False
+
+    def require_host(self, origins: Sequence[Origin], host: str, port: int) -> None:
+        """Raises Denied unless something of the account is there, and the token may go there."""
+        if origin_at(origins, host, port) is None:
+            raise Denied(403, f"{host}:{port} is not a host of account {self.account}")
+        self._require_listed(host, port)
+
+    def require(
+        self, origins: Sequence[Origin], *, method: str, scheme: str, host: str, port: int, target: str
+    ) -> Origin:
+        """The origin that the request is for. Raises Denied when it is for none, or beyond the token."""
+        path = plain_path(target)
+        here = [o for o in origins if (o.scheme, plain_host(o.host), o.port) == (scheme, host, port)]
+        if not here:
+            raise Denied(403, f"{scheme}://{host}:{port} is not a host of account {self.account}")
+        self._require_listed(host, port)
+        if self.paths or any(o.path != "/" for o in here):
+            _require_one_reading(target, path)
+        origin = next((o for o in here if covers(o.path, path)), None)
+        if origin is None:
+            raise Denied(403, f"this path of {host} is not of account {self.account}")
+        if self.read_only and method not in READING:
+            raise Denied(403, f"this token is read-only: {method} is not let through")
+        if self.methods and method not in self.methods:
+            raise Denied(403, f"this token does not let {method} through")
+        if self.paths and not any(covers(prefix, path) for prefix in self.paths):
+            raise Denied(403, "this token does not let this path through")
+        return origin
+
+    def _require_listed(self, host: str, port: int) -> None:
+        if self.hosts and not {host, f"{host}:{port}"} & set(self.hosts):
+            raise Denied(403, f"this token does not let {host}:{port} through")
+
+
+def origin_at(origins: Sequence[Origin], host: str, port: int) -> Origin | None:
+    """One of the origins that is at this host, in its plain form, and port."""
+    return next((o for o in origins if (plain_host(o.host), o.port) == (host, port)), None)
+
+
+def plain_path(target: str) -> str:
+    """The target's path, decoded. Raises Denied for what is no path."""
+    path = target.partition("?")[0]
+    if not path.startswith("/") or len(target) > _LONGEST_TARGET or _UNFIT.search(target):
+        raise Denied(400, "this is no path: it is too long, or has characters that no path has")
+    return unquote(path, errors="surrogateescape")
+
+
+def _require_one_reading(target: str, decoded: str) -> None:
+    """Raises Denied for a path that a store may read as another one, so that it leaves a prefix."""
+    encoded = _SLASHES.search(target.partition("?")[0])
+    if encoded or {".", ".."} & {segment.partition(";")[0] for segment in decoded.split("/")}:
+        raise Denied(403, "a path below a prefix must not have dot segments or encoded slashes")
+
+
+def covers(prefix: str, path: str) -> bool:
+    """Whether the path is the prefix or below it."""
+    whole = prefix.rstrip("/")
+    return path == whole or path.startswith(f"{whole}/")
+
+
+def plain_host(host: str) -> str:
+    """The host in lower case, without a final dot; an IPv6 address in its one short form."""
+    bare = host.strip("[]").rstrip(".").lower()
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        return bare
+
+
+def names(host_field: str, origin: Origin) -> bool:
+    """Whether a Host header, or `:authority`, is the origin's."""
+    host, colon, port = host_field.rpartition(":")
+    if not colon or host_field.endswith("]"):
+        host, port = host_field, str(_PORTS.get(origin.scheme))
+    if not (port.isascii() and port.isdigit()):
+        return False
+    return (plain_host(host), int(port)) == (plain_host(origin.host), origin.port)

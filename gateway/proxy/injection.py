@@ -1,0 +1,293 @@
+"""mitmproxy's hooks: each request is refused, or authorised by the worker and sent on its way.
+
+Everything that says where a request goes must say the same: the CONNECT line, the TLS server name, the
+request's own target, `Host`. Who it is, is asked for every request anew. Answers lose what was put in.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+from mitmproxy import connection, http
+from mitmproxy.proxy import server_hooks
+
+from connectors.interface import (
+    Authorised,
+    BadCredential,
+    InvalidName,
+    NotFound,
+    NotPermitted,
+    Origin,
+    Payload,
+    Request,
+    StoreError,
+    Unsupported,
+)
+from gateway.operations import AccountRef, Operations, WorkerUnavailable
+from gateway.proxy.access import Access, Proof
+from gateway.proxy.certificates import Certificates
+from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
+from gateway.proxy.scrubbing import Scrubber, without_folds
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+_log = logging.getLogger(__name__)
+
+type Field = tuple[str, str]
+
+_REFUSAL: Final = "isthmus refusal"
+_SENT: Final = "isthmus sent"
+_HOP_BY_HOP: Final = frozenset(
+    ("connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "upgrade")
+)
+_FRAMING: Final = ("content-length", "transfer-encoding")
+_CLIENTS_OWN: Final = frozenset(("authorization", "accept-encoding", "expect", "host"))
+_NOT_FOR_CLIENTS: Final = ("alt-svc", "proxy-authenticate", "proxy-authentication-info", "www-authenticate")
+_BODILESS: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
+_STATUS: dict[type[Exception], int] = {
+    NotFound: 404,
+    NotPermitted: 403,
+    Unsupported: 501,
+    InvalidName: 400,
+    BadCredential: 502,
+    WorkerUnavailable: 503,
+}
+
+
+@dataclass(slots=True)
+class Sent:
+    """A request that went to the store: what its answer must not show, and what authorised it."""
+
+    grant: Grant
+    request: Request
+    scrubber: Scrubber
+
+
+class Injection:
+    """The addon. Nothing of a flow outlives it.
+
+    Args:
+        keeps_cookies: whether cookies pass between client and store; else both directions lose them.
+    """
+
+    def __init__(
+        self, access: Access, operations: Operations, certificates: Certificates, *, keeps_cookies: bool
+    ) -> None:
+        self._access = access
+        self._operations = operations
+        self._certificates = certificates
+        self._keeps_cookies = keeps_cookies
+        # who opened a CONNECT, and what it may
+        self._opened: MutableMapping[connection.Client, tuple[Proof, Grant]] = WeakKeyDictionary()
+        self._ingress: tuple[str, int] | None = None
+        self._asking: MutableMapping[connection.Client, Grant] = WeakKeyDictionary()
+
+    # the client asks
+
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        """CONNECT: the client is somebody, and something of its account is there; else it gets no tunnel."""
+
+        async def decide() -> None:
+            proof, grant = await self._who(flow)
+            place = plain_host(flow.request.host), flow.request.port
+            grant.require_host(await self._access.origins(grant), *place)
+            self._opened[flow.client_conn] = proof, grant
+
+        await _or_refuse(flow, decide)
+
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """A request's head: refused, or replaced by what the worker says."""
+        if flow.error is not None:  # malformed; mitmproxy answers that itself
+            return
+
+        async def decide() -> None:
+            opened = self._opened.get(flow.client_conn)
+            if opened is None:
+                _, grant = await self._who(flow)
+            else:
+                grant = await self._access.again(opened[0])
+            origin = await self._origin(flow, grant)
+            request = self._request(flow, origin)
+            ref = AccountRef(grant.account, grant.revision)
+            authorised = await self._operations.grants.authorise(ref, request, actor=grant.actor)
+            flow.metadata[_SENT] = Sent(grant, request, Scrubber(authorised.secrets))
+            await self._send_there(flow, grant, origin)
+            _apply(authorised, flow, origin)
+            flow.request.stream = True
+
+        await _or_refuse(flow, decide)
+
+    async def _who(self, flow: http.HTTPFlow) -> tuple[Proof, Grant]:
+        address = flow.client_conn.peername[0]
+        fields = flow.request.headers.get_all("proxy-authorization")
+        if len(fields) > 1:
+            raise Denied(407, "several Proxy-Authorization headers")
+        return await self._access.grant(address, fields[0] if fields else None)
+
+    async def _origin(self, flow: http.HTTPFlow, grant: Grant) -> Origin:
+        """The account's origin that the request is for. Raises Denied unless all that names it agrees."""
+        request = flow.request
+        host = plain_host(request.host)
+        origin = grant.require(
+            await self._access.origins(grant),
+            method=request.method,
+            scheme=request.scheme,
+            host=host,
+            port=request.port,
+            target=request.path,
+        )
+        said = [request.authority] if request.authority else request.headers.get_all("host")
+        if len(said) != 1 or not names(said[0], origin):
+            raise Denied(421, "the Host header is for another host than the request")
+        name = flow.client_conn.sni
+        if name is not None and flow.client_conn in self._opened and plain_host(name) != host:
+            raise Denied(421, "the TLS server name is for another host than the CONNECT line")
+        return origin
+
+    def _request(self, flow: http.HTTPFlow, origin: Origin) -> Request:
+        """What the worker is asked to authorise: nothing of the client's own authorisation is in it."""
+        headers = flow.request.headers
+        dropped = _CLIENTS_OWN | _HOP_BY_HOP | (frozenset() if self._keeps_cookies else {"cookie"})
+        named = {word.strip().lower() for word in headers.get("connection", "").split(",")}
+        fields = [
+            (name.lower(), value)
+            for name, value in _fields(headers)
+            if name.lower() not in dropped | named and name.lower() != "transfer-encoding"
+        ]
+        fields.append(("accept-encoding", "identity"))  # so that what echoes a secret can be read
+        payload = Payload.UNSIGNED if _has_body(flow.request) else Payload.NONE
+        return Request(flow.request.method, origin, flow.request.path, fields, payload)
+
+    async def _send_there(self, flow: http.HTTPFlow, grant: Grant, origin: Origin) -> None:
+        """The connection to the store goes through the worker, for this account."""
+        before = self._asking.setdefault(flow.client_conn, grant)
+        if before.account != grant.account:
+            raise Denied(403, "this connection is for another account: open one of its own")
+        self._certificates.trust(flow.client_conn, (flow.request.host, flow.request.port), origin.ca)
+        if self._ingress is None:
+            port, _ = await self._ticket(grant, origin)
+            self._ingress = ("127.0.0.1", port)
+        flow.server_conn.via = ("http", self._ingress)
+
+    async def _ticket(self, grant: Grant, origin: Origin) -> tuple[int, str]:
+        ref = AccountRef(grant.account, grant.revision)
+        return await self._operations.grants.ticket(ref, origin.host, origin.port)
+
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """No connection but to the worker, whatever led here."""
+        if self._ingress is None or data.server.address != self._ingress:
+            data.server.error = "the proxy connects to nothing but its worker"
+
+    def server_connect_error(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """The worker is not where it was: it is asked anew."""
+        self._ingress = None
+
+    async def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
+        """A new connection to a store: with a ticket for it."""
+        grant = self._asking.get(flow.client_conn)
+        if grant is None:
+            return
+        try:
+            place = plain_host(flow.request.host), flow.request.port
+            origin = origin_at(await self._access.origins(grant), *place)
+            if origin is None:
+                return
+            _, ticket = await self._ticket(grant, origin)
+        except (StoreError, WorkerUnavailable) as error:
+            _log.info("no ticket for a store: %s", error)
+            return
+        flow.request.authority = f"{origin.host}:{origin.port}"
+        flow.request.headers["proxy-authorization"] = f"Bearer {ticket}"
+
+    # the store answers
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """An answer's head, without what was put in; its body streams."""
+        response, sent = flow.response, flow.metadata.get(_SENT)
+        if response is None or _REFUSAL in flow.metadata:
+            return
+        scrubber = sent.scrubber if sent else Scrubber(())
+        dropped = _NOT_FOR_CLIENTS if self._keeps_cookies else (*_NOT_FOR_CLIENTS, "set-cookie")
+        response.headers = _headers(
+            [
+                (name, scrubber.text(without_folds(value)))
+                for name, value in _fields(response.headers)
+                if name.lower() not in dropped
+            ]
+        )
+        response.stream = scrubber.body(response.headers.get)
+
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """Passed on, and not kept."""
+        if flow.websocket is not None:
+            flow.websocket.messages.clear()
+
+
+async def _or_refuse(flow: http.HTTPFlow, decide: Callable[[], Awaitable[None]]) -> None:
+    """Lets the request through as decided, or answers why not. The one table from errors to statuses."""
+    try:
+        await decide()
+    except Denied as denied:
+        _refuse(flow, denied.status, denied.message, denied.retry_after)
+    except (StoreError, WorkerUnavailable) as error:
+        status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 502)
+        _refuse(flow, status, str(error), getattr(error, "retry_after", None))
+    except Exception:  # noqa: BLE001  mitmproxy goes on after an addon's error: it would send the request
+        _log.exception("a request was not decided")
+        _refuse(flow, 500, "the gateway failed; its log has the reason", None)
+
+
+def _refuse(flow: http.HTTPFlow, status: int, why: str, retry_after: float | None) -> None:
+    fields = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
+    if status == 407:
+        fields["Proxy-Authenticate"] = 'Basic realm="isthmus", charset="UTF-8"'
+    if retry_after is not None:
+        fields["Retry-After"] = str(int(retry_after) + 1)
+    flow.request.headers.pop("expect", None)  # the body is not wanted
+    flow.request.stream = False
+    flow.metadata[_REFUSAL] = True
+    flow.response = http.Response.make(status, f"isthmus proxy: {why}\n", fields)
+
+
+def _apply(authorised: Authorised, flow: http.HTTPFlow, origin: Origin) -> None:
+    """Target and headers become the worker's; how the body is framed stays the client's."""
+    request = flow.request
+    framing = [(n.lower(), v) for n, v in _fields(request.headers) if n.lower() in _FRAMING]
+    upgrade = []
+    if request.headers.get("upgrade", "").lower() == "websocket":
+        upgrade = [("connection", "upgrade"), ("upgrade", "websocket")]
+    kept = [(n, v) for n, v in authorised.fields if n not in (*_FRAMING, "host", *_HOP_BY_HOP)]
+    host: list[Field] = []
+    if request.authority:
+        request.authority = origin.authority
+    else:
+        host = [("host", origin.authority)]
+    request.path = authorised.target
+    request.headers = _headers([*host, *kept, *framing, *upgrade])
+
+
+def _has_body(request: http.Request) -> bool:
+    if "transfer-encoding" in request.headers:
+        return True
+    if "content-length" in request.headers:
+        return bool(request.headers["content-length"].strip() != "0")
+    return bool(request.is_http2 and request.method not in _BODILESS)
+
+
+def _fields(headers: http.Headers) -> Sequence[Field]:
+    """Names and values in order, as Latin-1 reads them."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.fields]
+
+
+def _headers(fields: Sequence[Field]) -> http.Headers:
+    return http.Headers([(_encoded(name), _encoded(value)) for name, value in fields])
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,167 @@
+"""mitmproxy's layers as we need them: bounded heads, in time, and never anything but HTTP.
+
+mitmproxy chooses a protocol by its first bytes and passes on raw what it does not know; here what is neither
+TLS nor HTTP ends. What a refused request still sends is dropped, not kept.
+"""
+
+import re
+from typing import Any, Final
+
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer, layers, tunnel
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import modes
+from mitmproxy.proxy.layers import tls as tls_layers
+from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy.layers.http import _http1 as http1
+from mitmproxy.proxy.layers.http._base import HttpCommand
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestHeaders,
+    ResponseProtocolError,
+)
+
+LARGEST_HEAD: Final = 64 * 1024
+HEAD_TIMEOUT: Final = 30.0
+_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+_REFUSED_BY_WORKER = "refused HTTP CONNECT request: "
+
+type Commands = layer.CommandGenerator[Any]
+
+
+class Layers:
+    """The addon that answers mitmproxy's question which layer is next."""
+
+    def next_layer(self, following: layer.NextLayer) -> None:
+        """TLS where the client begins it, else HTTP; a proxy first, the store's host after CONNECT."""
+        context = following.context
+        begun: bytes = following.data_client()  # type: ignore[no-untyped-call]  # mitmproxy's
+        is_tls = starts_like_tls_record(begun)
+        if isinstance(context.layers[-1], modes.HttpProxy):
+            stack = tunnel.LayerStack()
+            if is_tls:  # the proxy itself is spoken to over TLS
+                stack /= tls_layers.ClientTLSLayer(context)
+            stack /= Http(context, HTTPMode.regular)
+            following.layer = stack[0]
+        elif is_tls and not any(isinstance(one, tls_layers.ServerTLSLayer) for one in context.layers):
+            following.layer = tls_layers.ServerTLSLayer(context)
+            following.layer.child_layer = tls_layers.ClientTLSLayer(context)
+        elif begun or context.client.alpn:
+            following.layer = Http(context, HTTPMode.transparent)
+
+
+class Http(layers.HttpLayer):
+    """HTTP with a client, whose heads are bounded."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Start) and self.context.client.alpn != b"h2":
+            self.connections[self.context.client] = Client1(self.context.fork())
+        yield from super()._handle_event(event)
+
+    def make_stream(self, stream_id: int) -> Commands:
+        """One request and its answer."""
+        self.streams[stream_id] = Stream(self.context.fork(), stream_id)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+
+class Client1(http1.Http1Server):
+    """HTTP/1.1 with the client: a head has 64 KiB and 30 seconds, no folded lines and no stray characters."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._clock: commands.RequestWakeup | None = None
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Wakeup):
+            if event.command is self._clock and self.state == self.read_headers:
+                yield from self._refuse(408, "the request's head did not come in time")
+            return
+        yield from super()._handle_event(event)
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        """Reads a head, unless what has come of it is already too much."""
+        if isinstance(event, events.DataReceived):
+            head, ended = self._head()
+            if len(head) > LARGEST_HEAD:
+                yield from self._refuse(431, "the request's head is larger than 64 KiB")
+                return
+            if ended and (wrong := _malformed(head)) is not None:
+                yield from self._refuse(400, wrong)
+                return
+            if not ended and self._clock is None and head:
+                self._clock = commands.RequestWakeup(HEAD_TIMEOUT)
+                yield self._clock
+            if ended:
+                self._clock = None
+        yield from super().read_headers(event)
+
+    def _head(self) -> tuple[bytes, bool]:
+        """What has come of the head, and whether it is whole."""
+        have = bytes(self.buf)[: LARGEST_HEAD + 4]
+        ends = [at for mark in (b"\r\n\r\n", b"\n\n", b"\n\r\n") if (at := have.find(mark)) >= 0]
+        return (have[: min(ends)], True) if ends else (have, False)
+
+    def _refuse(self, status: int, why: str) -> Commands:
+        yield commands.SendData(self.conn, http1.make_error_response(status, why))
+        yield commands.CloseConnection(self.conn)
+        self.state = self.done
+
+
+class Stream(layers.http.HttpStream):
+    """One request and its answer."""
+
+    _again = False
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        """A body that is not sent on: of a request that was refused it is dropped."""
+        if isinstance(event, RequestData) and self.flow.response is not None:
+            return
+        yield from super().state_consume_request_body(event)
+
+    def start_request_stream(self) -> Commands:
+        """Sends the head; gives a body without a length from HTTP/2 a frame of its own in HTTP/1.1.
+
+        mitmproxy would send such a body bare behind the head, to be read as the next request.
+        """
+        if not (yield from self.make_server_connection()):
+            self.client_state = self.state_errored
+            return
+        headers = self.flow.request.headers
+        if self.context.server.alpn == b"h2":
+            headers.pop("transfer-encoding", None)
+        elif self.flow.request.is_http2 and "content-length" not in headers:
+            headers["transfer-encoding"] = "chunked"
+        yield _send(RequestHeaders(self.stream_id, self.flow.request, end_stream=False), self.context.server)
+        self.client_state = self.state_stream_request_body
+
+    def handle_protocol_error(self, event: Any) -> Commands:
+        """Says why a store was not reached in the worker's words, without where the worker is."""
+        if isinstance(event, ResponseProtocolError) and _REFUSED_BY_WORKER in event.message:
+            reason = event.message.partition(_REFUSED_BY_WORKER)[2].partition(" ")[2]
+            event = ResponseProtocolError(self.stream_id, reason, ErrorCode.CONNECT_FAILED)
+        yield from super().handle_protocol_error(event)
+
+
+def _send(event: Any, connection: Any) -> HttpCommand:
+    return layers.http.SendHttp(event, connection)
+
+
+def _malformed(head: bytes) -> str | None:
+    """What is wrong with a head that other parsers read in several ways (RFC 9112, 2.2, 5.1, 5.2)."""
+    lines = head.replace(b"\r\n", b"\n").split(b"\n")
+    if _CONTROL.search(head.replace(b"\r\n", b"\n")):
+        return "a bare CR or another control character in the request's head"
+    if any(line[:1] in (b" ", b"\t") for line in lines[1:]):
+        return "a folded line in the request's head"
+    if any(name != name.rstrip() for name in (line.partition(b":")[0] for line in lines[1:])):
+        return "white space before a colon in the request's head"
+    hosts = [line for line in lines[1:] if line[:5].lower() == b"host:"]
+    return "several Host headers" if len(hosts) > 1 else None
+
+
+__all__ = [
+    "HEAD_TIMEOUT",
+    "LARGEST_HEAD",
+    "Layers",
+]

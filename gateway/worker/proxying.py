@@ -1,0 +1,21 @@
+"""The operation that lets the native proxy connect to a store."""
+
+from typing import Any
+
+from connectors.interface import NotPermitted, Unavailable
+from gateway.worker.desk import Arguments, Desk, Operation
+from gateway.worker.grants import able
+
+
+async def ticket(desk: Desk, arguments: Arguments) -> Any:
+    """A ticket for one connection to an origin of the account, and the port that takes it."""
+    account, connector = await able(desk, arguments)
+    place = (arguments["host"], arguments["port"])
+    if not any((origin.host, origin.port) == place for origin in connector.origins()):
+        raise NotPermitted("this host is not one of the account's")
+    if desk.ingress.port is None:
+        raise Unavailable("the worker is still starting")
+    return {"port": desk.ingress.port, "ticket": desk.ingress.ticket(account.network, *place)}
+
+
+OPERATIONS: dict[str, Operation] = {"/proxy_ticket": ticket}

@@ -1,0 +1,106 @@
+"""A store behind a firewall that lets nothing in: programs outside reach it by the proxy and the agent."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.gateway.proxy.proxied import ENVIRONMENT, ISTHMUS, Account, Proxied
+from tests.servers.apache import PASSWORD, USER, Apache, apache
+from tests.servers.private_network import PrivateNetwork, private_network
+
+pytestmark = [pytest.mark.server, pytest.mark.journey, pytest.mark.netns, pytest.mark.slow]
+AGENT = [sys.executable, "-c", "from connect_agent.cli import main; main()"]
+
+
+@dataclass
+class Behind:
+    proxied: Proxied
+    network: PrivateNetwork
+    store: Apache
+    account: Account
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    folder = tmp_path_factory.mktemp("behind")
+    proxied = Proxied(folder, host="0.0.0.0", settings={"ISTHMUS_PROXY_PRIVATE": "[]"})
+    with private_network() as network, apache(folder / "store", tls=True, network=network) as store:
+        proxied.set_up()
+        with proxied.serving(), agent(proxied, network, f"localhost:{store.port}"):
+            ca = folder / "ca.pem"
+            ca.write_text(store.ca or "")
+            account = proxied.add(
+                *("webdav", "--network", "office"),
+                url=store.url,
+                username=USER,
+                password=PASSWORD,
+                ca=f"@{ca}",
+            )
+            yield Behind(proxied, network, store, account)
+
+
+@contextmanager
+def agent(proxied: Proxied, network: PrivateNetwork, allowed: str) -> Iterator[None]:
+    """An agent in the network, connected."""
+    url = f"http://{network.outside}:{proxied.port}"
+    proxied.isthmus("network", "create", "office")
+    token = proxied.isthmus("network", "invite", "office", "--url", url)["token"]
+    config = ("--config", str(proxied.folder / "agent.toml"))
+    loopback = [f"{host}:{allowed.rpartition(':')[2]}" for host in ("localhost", "127.0.0.1", "[::1]")]
+    allow = [word for rule in loopback for word in ("--allow", rule)]
+    joined = proxied.run(*network.inside, *AGENT, "join", token, *config, *allow)
+    assert joined.returncode == 0, joined.stderr
+    with (proxied.folder / "agent.log").open("wb") as log:
+        running = subprocess.Popen(
+            [*network.inside, *AGENT, "run", *config], stdout=log, stderr=log, env=ENVIRONMENT
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while not proxied.isthmus("network", "status")["networks"][0]["agents"][0]["connected"]:
+            assert time.monotonic() < deadline, "the agent did not connect"
+        yield
+    finally:
+        running.terminate()
+        running.wait(20)
+
+
+def test_a_program_reads_and_writes_a_store_that_nothing_outside_reaches(behind: Behind) -> None:
+    store = behind.store
+    (store.data / "a.txt").write_text("from inside")
+    refused = behind.proxied.run("curl", "-sS", "--max-time", "3", "-k", store.url)
+    assert refused.returncode != 0, "the store must not be reachable from here"
+    assert behind.proxied.curl(behind.account, f"{store.url}a.txt") == (200, "from inside")
+    assert behind.proxied.curl(behind.account, "-T", __file__, f"{store.url}b.py")[0] == 201
+    with open(__file__) as itself:
+        assert (store.data / "b.py").read_text() == itself.read()
+
+
+def test_exec_moves_a_large_file_both_ways(behind: Behind) -> None:
+    content = os.urandom(1024 * 1024) * 64
+    (behind.store.data / "big").write_bytes(content)
+    script = f"curl -sSf {behind.store.url}big | curl -sSf -T - {behind.store.url}copy"
+    words = ("exec", "--account", str(behind.account.id), "--data", str(behind.proxied.data), "--")
+    done = behind.proxied.run(*ISTHMUS, *words, "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    copied = (behind.store.data / "copy").read_bytes()
+    assert hashlib.sha256(copied).digest() == hashlib.sha256(content).digest()
+
+
+def test_the_agents_allow_list_decides(behind: Behind) -> None:
+    """Another port in there is neither the account's nor, were it one, on the agent's list."""
+    url = f"http://localhost:{behind.store.port + 1}/"
+    made = behind.proxied.isthmus(
+        *("account", "add", "webdav", "--app", behind.proxied.app["id"], "--network", "office"),
+        *("--set", f"url={url}", "--set", f"username={USER}", "--set", f"password={PASSWORD}"),
+    )
+    code, why = behind.proxied.curl(Account(made["id"], made["access_token"]), url)
+    assert code == 502
+    assert "allow-list" in why
+    assert behind.proxied.curl(behind.account, url)[0] == 403
