@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,18 @@ from mcp.types import (
 
 from tests.servers.sshd import free_port, wait_for_port
 
-ENTRY = "from gateway.cli.entry import main; main()"
+ISTHMUS = (sys.executable, "-c", "from gateway.cli.entry import main; main()")
 
 
 @asynccontextmanager
-async def over_stdio(url: str, *words: str, entry: str = ENTRY, **environment: str) -> AsyncIterator[Client]:
+async def over_stdio(
+    url: str, *words: str, command: Sequence[str] = ISTHMUS, **environment: str
+) -> AsyncIterator[Client]:
     """The client of a server that it starts itself."""
     server = StdioServerParameters(
-        command=sys.executable,
-        args=["-c", entry, "mcp", "--url", url, *words],
+        command=command[0],
+        args=[*command[1:], "mcp", "--url", url, *words],
         env=environment,
-        cwd=Path(__file__).parents[2],
     )
     async with Client(server, read_timeout_seconds=60) as client:
         yield client
@@ -45,7 +46,7 @@ def served(url: str, token_file: Path, *words: str, **environment: str) -> Itera
     log = (token_file.parent / f"mcp-{port}.log").open("wb")
     server = subprocess.Popen(
         (
-            *(sys.executable, "-c", ENTRY, "mcp", "--url", url, *words),
+            *(*ISTHMUS, "mcp", "--url", url, *words),
             *("--http", str(port), "--http-token-file", str(token_file)),
         ),
         stdout=log,

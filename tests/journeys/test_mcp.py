@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
@@ -21,7 +20,8 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import BlobResourceContents, TextResourceContents
 
-from tests.journeys.agents import ENTRY, ask, content, over_http, over_stdio, refused, served, words
+from tests.installs import built, fresh
+from tests.journeys.agents import ISTHMUS, ask, content, over_http, over_stdio, refused, served, words
 from tests.journeys.folders import Account, Folders, folders, until
 
 pytestmark = [pytest.mark.journey]
@@ -406,18 +406,22 @@ async def test_a_long_call_tells_how_far_it_is_and_can_be_given_up(gateway: Fold
     assert [file.name for file in mine.folder.iterdir()] == ["fetched"]
 
 
-async def test_a_client_machine_needs_nothing_of_the_gateway(gateway: Folders, account: Account) -> None:
-    absent = ["alembic", "aiosqlite", "argon2", "asyncpg", "httptools", "orjson", "pydantic_settings", "rich"]
-    absent += ["sqlalchemy", "uvloop", "asyncssh", "mitmproxy"]
-    command = f"import sys; sys.modules.update(dict.fromkeys({absent})); {ENTRY}"
-    async with over_stdio(gateway.url, entry=command, ISTHMUS_TOKEN=account.token) as client:
+@pytest.mark.slow
+async def test_a_client_machine_installs_the_extra_alone(
+    gateway: Folders, account: Account, tmp_path: Path
+) -> None:
+    there = fresh(tmp_path / "there", [built(tmp_path)], ["isthmus[mcp]"])
+    absent = there.run("python", "-c", "import sqlalchemy", cwd=tmp_path)
+    assert "No module named 'sqlalchemy'" in absent.stderr
+    async with over_stdio(
+        gateway.url, command=[str(there.folder / "bin" / "isthmus")], ISTHMUS_TOKEN=account.token
+    ) as client:
         assert (await ask(client, "stat", entry="/empty.txt"))["size"] == 0
 
 
 def test_what_can_not_be_used_is_said(tmp_path: Path) -> None:
     def said(*words: str) -> str:
-        command = [sys.executable, "-c", ENTRY, "mcp", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run([*ISTHMUS, "mcp", *words], capture_output=True, text=True, check=False)
         assert done.returncode != 0
         assert "Traceback" not in done.stderr
         return done.stderr
