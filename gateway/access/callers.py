@@ -34,8 +34,9 @@ class NotYours(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """What GET /oauth/token tells of a Bearer token."""
+    """What GET /oauth/token tells of a Bearer token, and the id of its row."""
 
+    id: int
     client_id: str
     account_id: int
     scope: str
@@ -44,8 +45,12 @@ class TokenFacts:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking. An application has every account of its own; tokens have theirs alone."""
+    """Who is asking. An application has every account of its own; tokens have theirs alone.
 
+    `actor` is how the audit log names them.
+    """
+
+    actor: str
     application_id: str | None = None
     accounts: tuple[Account, ...] = ()
     tokens: tuple[TokenFacts, ...] = ()
@@ -109,7 +114,7 @@ class Callers:
         application_id = await self._keys.find(digest, ask)
         if application_id is None:
             raise Refused("the API key is not valid")
-        return Caller(application_id=application_id)
+        return Caller(f"application {application_id}", application_id=application_id)
 
     async def _bearer(self, value: str) -> Caller:
         given = [token.strip() for token in value.split(",")]
@@ -121,7 +126,8 @@ class Callers:
         known = [pair for pair in found if pair is not None]
         if len(known) < len(given):
             raise Refused("one of the tokens is not valid")
-        return Caller(accounts=tuple(a for a, _ in known), tokens=tuple(facts for _, facts in known))
+        actor = f"access token {', '.join(str(facts.id) for _, facts in known)}"
+        return Caller(actor, accounts=tuple(a for a, _ in known), tokens=tuple(facts for _, facts in known))
 
     async def _token(self, token: str) -> tuple[Account, TokenFacts] | None:
         digest = tokens.digest(token)
@@ -132,7 +138,7 @@ class Callers:
             if found is None:
                 return None
             row, account, application = found
-            return account, TokenFacts(application.id, account.id, row.scope, row.expires)
+            return account, TokenFacts(row.id, application.id, account.id, row.scope, row.expires)
 
         return await self._tokens.find(digest, ask)
 
@@ -146,7 +152,7 @@ class Callers:
         developer = await self._developers.find(digest, ask)
         if developer is None:
             raise Refused("the token is not valid")
-        return Caller(developer=developer)
+        return Caller(f"developer {developer.id}", developer=developer)
 
     async def _one(self, caller: Caller, account_id: int) -> Account:
         for account in caller.accounts:

@@ -41,6 +41,8 @@ class Parts:
 class Call(Request):
     """A request with the gateway's parts."""
 
+    _actor: str | None = None
+
     @cached_property
     def parts(self) -> Parts:
         """What the api is made of."""
@@ -63,7 +65,9 @@ class Call(Request):
 
     async def caller(self) -> Caller:
         """Who asks. Raises Refused."""
-        return await self.parts.callers.resolve(self.headers.get("authorization"))
+        asking = await self.parts.callers.resolve(self.headers.get("authorization"))
+        self._actor = asking.actor
+        return asking
 
     async def developer(self) -> Developer:
         """The developer who asks; a key of another kind is a 403."""
@@ -126,7 +130,7 @@ class Call(Request):
             raise not_implemented("X-Kloudless-Async (return_type=task) for this call")
         if "x-kloudless-as-user" in self.headers:
             raise ApiError(403, "forbidden", "X-Kloudless-As-User: this is not an admin account")
-        wishes.current.set(Wishes(self.wants_raw, raw_headers(self)))
+        wishes.current.set(Wishes(self.wants_raw, raw_headers(self), self._actor))
         return account
 
 

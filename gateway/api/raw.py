@@ -43,7 +43,7 @@ async def send(call: Call) -> Response:
             method.upper(),
             uri,
             fields,
-            actor=f"application {account.application_id}",
+            actor=(await call.caller()).actor,
             body=None if bodiless else body,
             length=length,
         )

@@ -17,7 +17,7 @@ from gateway.api.bodies import pieces
 from gateway.api.call import Call, View, ref, resource
 from gateway.api.errors import ApiError
 from gateway.api.links import path
-from gateway.operations import WorkerUnavailable
+from gateway.operations import Wishes, WorkerUnavailable, wishes
 from store.queries import links
 from store.tables import Account, Link
 
@@ -96,6 +96,7 @@ async def _link(call: Call) -> tuple[Link, Account]:
         found = await links.by_digest(session, tokens.digest(call.path_params["token"]))
     if found is None:
         raise NotYours
+    wishes.current.set(Wishes(actor=f"link {found[0].id}"))
     return found
 
 

@@ -5,6 +5,11 @@ import sys
 
 def main() -> None:
     """The entry of `isthmus`. On an install of the agent alone it ends with how to get the rest."""
+    if sys.argv[1:2] == ["mcp"]:  # a client of a gateway elsewhere: it must not need one's libraries
+        from gateway.cli.mcp import alone
+
+        alone()
+        return
     try:
         from gateway.cli.main import main as run
     except ModuleNotFoundError as error:

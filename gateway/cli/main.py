@@ -6,7 +6,19 @@ import typer
 
 from gateway import settings as gateway_settings
 from gateway import supervisor
-from gateway.cli import account, config, connectors, demo, network, people, programs, proxy, setup
+from gateway.cli import (
+    account,
+    audit,
+    config,
+    connectors,
+    demo,
+    mcp,
+    network,
+    people,
+    programs,
+    proxy,
+    setup,
+)
 
 app = typer.Typer(
     help="One HTTP API over every file store, including the ones behind a firewall.",
@@ -16,6 +28,7 @@ app = typer.Typer(
 app.command("init")(setup.init)
 app.command("serve")(setup.serve)
 app.command("demo")(demo.demo)
+app.command("mcp")(mcp.mcp)
 app.add_typer(setup.db, name="db")
 app.add_typer(setup.keys, name="keys")
 app.add_typer(people.developer, name="developer")
@@ -28,6 +41,7 @@ app.add_typer(network.agent, name="agent")
 app.add_typer(proxy.proxy, name="proxy")
 app.command("exec", context_settings=programs.CONTEXT)(programs.exec_)
 app.add_typer(config.config, name="config")
+app.add_typer(audit.audit, name="audit")
 
 
 @app.command("process", hidden=True)

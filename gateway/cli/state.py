@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway import settings as gateway_settings
 from gateway.cli.output import fail
-from gateway.operations.client import Operations
+from gateway.operations import Operations, Wishes, wishes
 from gateway.settings import Settings
 from store import envelope, migrate
 from store.engine import Database, open_database
@@ -32,6 +32,7 @@ async def opened(data: Path | None) -> AsyncIterator[State]:
         fail(f"{settings.data} has no keys yet: run 'isthmus init --data {settings.data}' first")
     database = open_database(settings.database_url)
     operations = Operations(settings.worker_socket)
+    wishes.current.set(Wishes(actor="cli"))
     try:
         await migrate.require_current(database)
         yield State(

@@ -301,6 +301,7 @@ class Operations:
         if "account" in arguments:
             wished = wishes.current.get()
             arguments |= {"raw": wished.raw, "headers": dict(wished.headers)}
+            arguments.setdefault("actor", wished.actor)
         headers = [(wire.ARGUMENTS, wire.pack(arguments))]
         if (request_id := telemetry.request_id.get()) is not None:
             headers.append((wire.REQUEST_ID, request_id.encode()))

@@ -1,4 +1,4 @@
-"""What a request to the API wishes of every operation that it causes; travels beside the arguments."""
+"""What goes with every operation that a request to the API causes; travels beside the arguments."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -7,10 +7,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """`raw`: entries with the store's own description. `headers`: sent to the store with its requests."""
+    """What a request wishes, and whose it is.
+
+    Attributes:
+        raw: entries with the store's own description.
+        headers: sent to the store with its requests.
+        actor: who asks, as the audit log names them; None for the gateway itself.
+    """
 
     raw: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    actor: str | None = None
 
 
 _NONE = Wishes()

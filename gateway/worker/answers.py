@@ -9,6 +9,7 @@ import orjson
 from connectors.interface import Unavailable
 from gateway.operations import wire
 from gateway.worker.groups import one_error
+from gateway.worker.trail import Trace
 
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -21,14 +22,17 @@ class ClientGone(Exception):
 
 
 class Started:
-    """The answer being sent; knows whether its head is out."""
+    """The answer being sent; knows whether its head is out, and tells the audit trail what went."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, trace: Trace) -> None:
         self._send = send
         self.head = False
+        self.trace = trace
 
     async def json(self, value: Any, status: int = 200) -> None:
         """A whole answer."""
+        if status == 200:
+            self.trace.result = value
         body = orjson.dumps(value)
         length = str(len(body)).encode()
         self.head = True
@@ -47,6 +51,7 @@ class Started:
 
     async def piece(self, piece: bytes) -> None:
         """Some content; returns when the api may take more."""
+        self.trace.passed += len(piece)
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         await self._send(_TAKEN)  # uvicorn waits before it sends: the next piece is left where it is
 

@@ -28,6 +28,7 @@ from gateway.worker import (
 from gateway.worker.answers import ClientGone, Receive, Send, Started, body_of, ended_by, until_gone
 from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
 from gateway.worker.tasks import Progress
+from gateway.worker.trail import Trace
 
 _log = logging.getLogger(__name__)
 
@@ -58,16 +59,19 @@ class Worker:
             return
         headers = dict(scope["headers"])
         telemetry.request_id.set(headers.get(wire.REQUEST_ID, b"").decode() or None)
-        started = Started(send)
+        path, trail = scope["path"], self._desk.trail
+        arguments = wire.unpack(headers.get(wire.ARGUMENTS, b"{}"))
+        await trail.room(path)
+        started = Started(send, Trace(trail, path, arguments))
         try:
-            arguments = wire.unpack(headers.get(wire.ARGUMENTS, b"{}"))
-            await self._answer(scope["path"], arguments, receive, started)
+            with started.trace:
+                await self._answer(path, arguments, receive, started)
         except StoreError as error:
             if started.head:
                 raise
             await started.json(to_json(error), status=wire.FAILED)
         except ClientGone:
-            _log.info("the client went away", extra={"operation": scope["path"]})
+            _log.info("the client went away", extra={"operation": path})
 
     async def _answer(self, path: str, arguments: Arguments, receive: Receive, send: Started) -> None:
         if path == "/read":

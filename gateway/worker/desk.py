@@ -12,6 +12,7 @@ from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.fetching import Fetcher
 from gateway.worker.ingress import Ingress
 from gateway.worker.tasks import Progress, Tasks
+from gateway.worker.trail import Trail
 from gateway.worker.turns import Turns
 from gateway.worker.uses import Uses
 from gateway.worker.walks import Bounds
@@ -42,6 +43,7 @@ class Desk:
     resume_within: float
     upload_expiry: float
     tasks: Tasks
+    trail: Trail
     fetcher: Fetcher
     walking: Bounds
     files_at_once: int
@@ -60,6 +62,7 @@ class Desk:
         private: list[unseal.UnsealingKey],
     ) -> Self:
         """A desk with what the settings say."""
+        uses = Uses(database)
         return cls(
             database=database,
             accounts=accounts,
@@ -76,7 +79,8 @@ class Desk:
             fetcher=Fetcher(settings),
             walking=Bounds(settings.walk_entries, settings.walk_seconds),
             files_at_once=settings.copy_files_at_once,
-            uses=Uses(database),
+            uses=uses,
+            trail=Trail(uses),
             ingress=Ingress(settings, hub),
         )
 

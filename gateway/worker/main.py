@@ -126,12 +126,14 @@ async def _serve(settings: Settings, desk: Desk) -> None:
                 group.create_task(desk.accounts.close_idle(), name="close idle accounts"),
                 group.create_task(uploads.clean_up(desk), name="clean up uploads"),
                 group.create_task(desk.tasks.run(), name="tasks"),
+                group.create_task(desk.trail.run(), name="audit of looks"),
                 group.create_task(desk.ingress.run(), name="the proxy's way to stores"),
                 group.create_task(desk.uses.run(), name="audit of credentials used"),
             )
             await server.serve(sockets=[_listen(settings.worker_socket)])
             for one in beside:
                 one.cancel()
+        desk.trail.sum_looks()
         await desk.uses.flush()
         await hub.drain()
 

@@ -1,18 +1,18 @@
 """The audit log's rows about credentials that were used: written behind, many in one transaction.
 
-A row an authorisation costs a transaction of milliseconds if it is waited for, and a proxied request has two
-to spare. So rows wait in memory, for at most a second and to a bound: beyond it the next use waits until they
-are written. A clean stop writes them; a worker that is killed loses what its last second had.
+A row an authorisation, or a transfer, costs a transaction of milliseconds if it is waited for, and a proxied
+request has two to spare. So rows wait in memory, for at most a second and to a bound: beyond it the next use
+waits until they are written. A clean stop writes them; a worker that is killed loses its last second's.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from store.engine import Database
 from store.queries import audit
+from store.queries.audit import Act
 
 _log = logging.getLogger(__name__)
 _EVERY = 1.0
@@ -36,14 +36,23 @@ class Uses:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: deque[Use] = deque()
+        self._waiting: deque[Act] = deque()
         self._writing = asyncio.Lock()
 
     async def note(self, use: Use) -> None:
         """Takes the use in, before its authorisation is given. Raises StateError when the log takes none."""
+        await self.room()
+        about = {"method": use.method, "host": use.host, "path": use.path}
+        self.take(Act(use.actor, "credential.use", str(use.account), about))
+
+    async def room(self) -> None:
+        """Returns when another row may wait. Raises StateError when the log takes none."""
         if len(self._waiting) >= _MOST_WAITING:
             await self.flush()
-        self._waiting.append(use)
+
+    def take(self, act: Act) -> None:
+        """Takes a row in; whoever is to be held up by a log that is full waits for `room` first."""
+        self._waiting.append(act)
 
     async def run(self) -> None:
         """Writes every second, until cancelled."""
@@ -60,12 +69,7 @@ class Uses:
         async with self._writing:
             while self._waiting:
                 batch = [self._waiting[at] for at in range(min(_AT_ONCE, len(self._waiting)))]
-                await self._write(batch)
+                async with self._database.session() as session:
+                    await audit.append_all(session, batch)
                 for _ in batch:
                     self._waiting.popleft()
-
-    async def _write(self, batch: Sequence[Use]) -> None:
-        async with self._database.session() as session:
-            for use in batch:
-                about = {"method": use.method, "host": use.host, "path": use.path}
-                await audit.append(session, use.actor, "credential.use", str(use.account), about)

@@ -22,6 +22,20 @@ async def test_writers_at_once_make_one_chain(database: Database) -> None:
         assert await audit.verify(session) == 16
 
 
+async def test_many_at_once_are_a_chain_in_their_order(database: Database) -> None:
+    acts = [
+        audit.Act("ann" if n % 2 else "bob", "storage.read", str(n % 3), {"number": n}) for n in range(500)
+    ]
+    async with database.session() as session:
+        await audit.append(session, "ann", "account.connected", "0", {})
+        await audit.append_all(session, acts)
+        await audit.append_all(session, [])
+    async with database.session() as session:
+        assert await audit.verify(session) == 501
+        newest = await audit.latest(session, 2, subject="1", actor="ann")
+        assert [row.detail for row in newest] == ['{"number": 499}', '{"number": 493}']
+
+
 @pytest.mark.parametrize(
     "tamper",
     [
