@@ -3,7 +3,6 @@
 ca            the certificate authority that clients trust; needs no mitmproxy
 grants        what one token may carry: pure decisions
 access        who is there: accounts, tokens, limits on attempts
-scrubbing     injected secrets are taken out of answers
 injection     mitmproxy's hooks: refuse, or authorise and send on its way
 layers        mitmproxy's layers, bounded, and never anything but HTTP
 certificates  TLS on both sides

@@ -25,12 +25,12 @@ from connectors.interface import (
     StoreError,
     Unsupported,
 )
+from gateway.access.scrubbing import Scrubber
 from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
 from gateway.proxy.layers import AGAIN
-from gateway.proxy.scrubbing import Scrubber, without_folds
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -312,3 +312,10 @@ def _encoded(text: str) -> bytes:
         return text.encode("latin-1")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogateescape")
+
+
+def without_folds(value: str) -> str:
+    """A header's value on one line (RFC 9112, 5.2): what a store folded can't begin a header of its own."""
+    if "\r" not in value and "\n" not in value and "\0" not in value:
+        return value
+    return " ".join(value.replace("\0", " ").split())

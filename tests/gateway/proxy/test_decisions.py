@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from connectors.interface import Origin
 from gateway.access.scopes import BadScope, Scope
+from gateway.access.scrubbing import LARGEST_BODY, Scrubber
 from gateway.proxy.grants import Denied, Grant, covers, names, plain_host
-from gateway.proxy.scrubbing import LARGEST_BODY, Scrubber, without_folds
+from gateway.proxy.injection import without_folds
 
 SECRET = "c2VjcmV0OnNlY3JldA=="
 STORE = Origin("https", "store.example", 443, "/dav/")
