@@ -56,14 +56,15 @@ def build(settings: Settings, database: Database, operations: Operations, sealin
         hashing=asyncio.Semaphore(_HASHED_AT_ONCE),
     )
     routes: list[BaseRoute] = [
+        # the first that fits is taken: those that are asked for most come first
         *listings.ROUTES,
         *storage.ROUTES,
+        *extras.ROUTES,
+        *contents.ROUTES,
         *links.ROUTES,
         *multipart.ROUTES,
-        *extras.ROUTES,
         *raw.ROUTES,
         *unbuilt.ROUTES,
-        *contents.ROUTES,
         *accounts.ROUTES,
         *proxy_tokens.ROUTES,
         *tasks.ROUTES,
