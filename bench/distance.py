@@ -36,11 +36,15 @@ def stream(folder: Path, size: int, number: int, picture: Path | None = None) ->
                     },
                     number,
                 )
-            share = size / sorted(took["ours"])[len(took["ours"]) // 2] / _LINK
+            median = sorted(took["ours"])[len(took["ours"]) // 2]
+            share = size / median / _LINK
+            note = f"{share:.0%} of the link"
+            if trip:
+                note += f"; {(median - size / _LINK) / trip * 1000:.0f} round trips until it is filled"
             curve["Isthmus"].append((trip, share))
             curve["ssh -R"].append((trip, size / sorted(took["ssh"])[len(took["ssh"]) // 2] / _LINK))
             ratio = ratio_of_rates(took["ours"], took["ssh"])
-            lines.append(at_least(f"one stream at {trip} ms: ssh -R", ratio, 1.0, f"{share:.0%} of the link"))
+            lines.append(at_least(f"one stream at {trip} ms: ssh -R", ratio, 1.0, note))
     lines.append(Line("one stream at 100 ms: the link's rate", share, ">= 0.8", share >= 0.8))
     if picture is not None:
         picture.write_text(plot(curve))
