@@ -17,6 +17,9 @@ LARGEST_WINDOW = 32 * 1024 * 1024
 # yet more than 4/3 trips, since a quarter of the window is consumed before credit is given.
 _ALONE = (2.5, 0.002)
 _SHARED = (1.6, 0.0003)
+# A stream of which half a window comes in a trip is held up by it: alone, it tries four times as much.
+# What the next look says is still of the former window, so less is believed when it is said twice.
+_HELD_UP, _GROWTH = 0.5, 4
 _SHORTEST_LOOK = 0.01  # seconds that a rate is measured over, unless a round trip is longer
 
 
@@ -45,6 +48,7 @@ class Stream:
         self._fin_received = False
         self._credit_due = False
         self._mark: tuple[int, float] | None = None
+        self._less_wanted = False
 
     # sending
 
@@ -169,7 +173,15 @@ class Stream:
         self._mark = (self.consumed, now)
         rate = (self.consumed - offset) / took
         trips, queue = _SHARED if shared else _ALONE
-        return max(FIRST_WINDOW, min(int(rate * (trips * round_trip + queue)), LARGEST_WINDOW))
+        wanted = int(rate * (trips * round_trip + queue))
+        if not shared and rate * round_trip >= _HELD_UP * self.window:
+            wanted = max(wanted, _GROWTH * self.window)
+        wanted = max(FIRST_WINDOW, min(wanted, LARGEST_WINDOW))
+        if wanted < self.window and not shared and not self._less_wanted:
+            self._less_wanted = True
+            return None
+        self._less_wanted = False
+        return wanted
 
     @property
     def credit_due(self) -> bool:
