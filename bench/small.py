@@ -78,7 +78,7 @@ def requests(folder: Path, size: int, number: int) -> list[Line]:
             None,
             ">= 1500 /s",
             median["stat"] >= 1500,
-            f"{median['stat']:.0f}/s on this machine",
+            f"{median['stat']:.0f}/s on this machine: one api process, which fills a core",
         ),
         shown("stats a second: nginx proxy_pass of a small file", median["stat"] / median["nginx"]),
         shown(
