@@ -17,6 +17,7 @@ from connectors.azure.errors import refusal
 from connectors.azure.settings import AzureSettings
 from connectors.azure.signing import Fields, Query, SharedKey
 from connectors.http1 import Client, Connection, Response
+from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
 from connectors.interface import Context, Unsupported
 
@@ -39,7 +40,6 @@ _OURS = frozenset(
     }
 )
 _OURS_FROM = ("x-ms-copy-", "x-ms-source-")
-_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110, 5.6.2
 
 
 class Container:
@@ -84,12 +84,7 @@ class Container:
 
         Raises Unsupported for headers that a request's meaning, framing or signature hangs on.
         """
-        extra = {name.lower(): value for name, value in fields.items()}
-        for name, value in extra.items():
-            if name in _OURS or name.startswith(_OURS_FROM):
-                raise Unsupported(f"the header {name} is the connector's own")
-            if not name or not set(name) <= _TOKEN or not (value.isascii() and value.isprintable()):
-                raise Unsupported("a header has a name or value that HTTP can't carry")
+        extra = added_headers(fields, _OURS, _OURS_FROM)
         clone = copy.copy(self)
         clone._extra = {**self._extra, **extra}  # noqa: SLF001  # its own kind
         return clone

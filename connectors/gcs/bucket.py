@@ -15,8 +15,9 @@ from connectors.gcs.origin import Origin
 from connectors.gcs.settings import GcsSettings
 from connectors.gcs.tokens import Tokens
 from connectors.http1 import Response
+from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
-from connectors.interface import BadAnswer, Context, Unsupported
+from connectors.interface import BadAnswer, Context
 
 type Query = Mapping[str, str]
 type Fields = Mapping[str, str]
@@ -37,7 +38,6 @@ _OURS = frozenset(
     }
 )
 _OURS_FROM = ("if-", "x-goog-if-", "x-goog-copy-source", "x-goog-resumable", "x-upload-", "x-goog-upload-")
-_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110, 5.6.2
 
 
 class Bucket:
@@ -72,12 +72,7 @@ class Bucket:
 
         Raises Unsupported for headers that a request's meaning, framing or authentication hangs on.
         """
-        extra = {name.lower(): value for name, value in fields.items()}
-        for name, value in extra.items():
-            if name in _OURS or name.startswith(_OURS_FROM):
-                raise Unsupported(f"the header {name} is the connector's own")
-            if not name or not set(name) <= _TOKEN or not (value.isascii() and value.isprintable()):
-                raise Unsupported("a header has a name or value that HTTP can't carry")
+        extra = added_headers(fields, _OURS, _OURS_FROM)
         clone = copy.copy(self)
         clone._extra = {**self._extra, **extra}  # noqa: SLF001  # its own kind
         return clone

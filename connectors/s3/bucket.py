@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
 from connectors.http1 import Client, Connection, Response
+from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
-from connectors.interface import BadAnswer, Context, InvalidName, Unsupported
+from connectors.interface import BadAnswer, Context, InvalidName
 from connectors.s3 import documents
 from connectors.s3.authorising import Authoriser
 from connectors.s3.documents import Document, Listing, Version, Versions
@@ -49,8 +50,7 @@ _OURS = frozenset(
         *("x-amz-metadata-directive", "x-amz-tagging", "x-amz-tagging-directive", "x-amz-trailer"),
     }
 )
-_OURS_FROM = "x-amz-copy-source"
-_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110, 5.6.2
+_OURS_FROM = ("x-amz-copy-source",)
 # what a store makes another character of, by the name that it gives itself
 _ALTERED = {"SeaweedFS": "\\"}
 
@@ -99,12 +99,7 @@ class Bucket:
 
         Raises Unsupported for headers that a request's meaning, framing or signature hangs on.
         """
-        extra = {name.lower(): value for name, value in fields.items()}
-        for name, value in extra.items():
-            if name in _OURS or name.startswith(_OURS_FROM):
-                raise Unsupported(f"the header {name} is the connector's own")
-            if not name or not set(name) <= _TOKEN or not (value.isascii() and value.isprintable()):
-                raise Unsupported("a header has a name or value that HTTP can't carry")
+        extra = added_headers(fields, _OURS, _OURS_FROM)
         clone = copy.copy(self)
         clone._extra = {**self._extra, **extra}  # noqa: SLF001  # its own kind
         return clone
