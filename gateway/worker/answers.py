@@ -8,8 +8,8 @@ import orjson
 
 from connectors.interface import Unavailable
 from gateway.operations import wire
+from gateway.worker.audit.trail import Trace
 from gateway.worker.groups import one_error
-from gateway.worker.trail import Trace
 
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]

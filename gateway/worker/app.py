@@ -11,7 +11,10 @@ from connectors.interface import StoreError
 from gateway import telemetry
 from gateway.operations import wire
 from gateway.operations.errors import to_json
-from gateway.worker import (
+from gateway.worker.answers import ClientGone, Receive, Send, Started, body_of, ended_by, until_gone
+from gateway.worker.audit.trail import Trace
+from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
+from gateway.worker.operations import (
     contents,
     copies,
     entries,
@@ -20,15 +23,12 @@ from gateway.worker import (
     finding,
     grants,
     long,
-    proxying,
     raw,
+    tickets,
     upkeep,
     uploads,
 )
-from gateway.worker.answers import ClientGone, Receive, Send, Started, body_of, ended_by, until_gone
-from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
 from gateway.worker.tasks import Progress
-from gateway.worker.trail import Trace
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ OPERATIONS: dict[str, Operation] = (
     | uploads.OPERATIONS
     | extras.OPERATIONS
     | grants.OPERATIONS
-    | proxying.OPERATIONS
+    | tickets.OPERATIONS
 )
 UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS | grants.UPLOADS
 LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG

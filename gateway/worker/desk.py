@@ -9,13 +9,13 @@ from connectors.interface import CanSendHeaders, Entry, InvalidName, Kind, NotAF
 from gateway.operations import AccountRef, EntryView, ParentView
 from gateway.settings import Settings
 from gateway.worker.accounts import Accounts, OpenAccount
-from gateway.worker.fetching import Fetcher
-from gateway.worker.ingress import Ingress
+from gateway.worker.audit.trail import Trail
+from gateway.worker.audit.uses import Uses
+from gateway.worker.content.turns import Turns
+from gateway.worker.content.walks import Bounds
+from gateway.worker.outside.fetching import Fetcher
+from gateway.worker.outside.ingress import Ingress
 from gateway.worker.tasks import Progress, Tasks
-from gateway.worker.trail import Trail
-from gateway.worker.turns import Turns
-from gateway.worker.uses import Uses
-from gateway.worker.walks import Bounds
 from store.engine import Database
 from store.envelope import unseal
 

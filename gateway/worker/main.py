@@ -21,10 +21,10 @@ from connectors.interface import Dialer
 from gateway import telemetry
 from gateway.settings import Settings
 from gateway.tunnel import DirectDialer, Hub, NetworkDialer
-from gateway.worker import uploads
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
 from gateway.worker.desk import Desk
+from gateway.worker.operations import uploads
 from store import envelope, migrate
 from store.engine import Database, open_database
 from store.envelope import keyfiles, unseal

@@ -17,8 +17,8 @@ from connectors.interface import Unavailable
 from gateway.api.errors import ApiError
 from gateway.api.multipart import check_complete, check_part
 from gateway.operations import PartView, UploadView
-from gateway.worker import uploads as worker_uploads
 from gateway.worker.desk import Desk
+from gateway.worker.operations import uploads as worker_uploads
 from store.engine import Database
 from store.queries import uploads
 from store.tables import Upload, now

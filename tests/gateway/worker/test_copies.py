@@ -25,10 +25,10 @@ from connectors.local import LocalConnector
 from connectors.local.settings import LocalSettings
 from gateway.operations import AccountRef
 from gateway.settings import Settings
-from gateway.worker import copies, entries, finding
 from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.desk import Desk
 from gateway.worker.ids import Ids
+from gateway.worker.operations import copies, entries, finding
 from gateway.worker.senders import Senders
 from gateway.worker.tasks import Progress
 from store import migrate

@@ -13,7 +13,7 @@ import pytest
 from connectors.interface import BadAnswer, Content, Entry, NotPermitted, Span, Unavailable
 from connectors.local import LocalConnector
 from connectors.local.settings import LocalSettings
-from gateway.worker.copying import Copying
+from gateway.worker.content.copying import Copying
 from gateway.worker.tasks import Progress
 
 MIB = 1024 * 1024

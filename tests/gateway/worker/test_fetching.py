@@ -16,8 +16,8 @@ import pytest
 from connectors.interface import BadAnswer, StoreError, TimedOut, Unavailable, UntrustedHost
 from gateway.operations.errors import BadUrl, TooLarge
 from gateway.settings import Settings
-from gateway.worker.addresses import Address
-from gateway.worker.fetching import Fetcher
+from gateway.worker.outside.addresses import Address
+from gateway.worker.outside.fetching import Fetcher
 
 OK = b"HTTP/1.1 200 OK\r\n"
 type Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -190,7 +190,7 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> No
 async def test_an_address_of_our_own_is_refused_even_if_it_were_public(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.worker.reach.is_public", lambda address, allowed: True)
+    monkeypatch.setattr("gateway.worker.outside.reach.is_public", lambda address, allowed: True)
 
     async def ours(host: str, port: int) -> Sequence[Address]:
         return [IPv4Address("127.0.0.1")]
@@ -321,7 +321,7 @@ async def test_a_body_that_stops_is_given_up() -> None:
 
 
 async def test_a_body_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.fetching._RATE_OVER", 0.3)
+    monkeypatch.setattr("gateway.worker.outside.fetching._RATE_OVER", 0.3)
 
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b"Content-Length: 100000\r\n\r\n")
@@ -338,7 +338,7 @@ async def test_a_body_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_slow_reader_is_no_slow_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.fetching._RATE_OVER", 0.1)
+    monkeypatch.setattr("gateway.worker.outside.fetching._RATE_OVER", 0.1)
     content = b"x" * 400_000
     head = OK + f"Content-Length: {len(content)}\r\n\r\n".encode()
     async with serving(head + content) as server:

@@ -12,7 +12,7 @@ from connectors.conformance.kit import names, put, whole
 from connectors.interface import Connector, Content, Entry, Span, Unavailable, Unsupported
 from connectors.local import LocalConnector
 from connectors.sftp import SftpConnector
-from gateway.worker.copying import Copying
+from gateway.worker.content.copying import Copying
 from gateway.worker.tasks import Progress
 from tests.servers.rclone import PASSWORD, USER, rclone
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from connectors.interface import NotFound
-from gateway.worker import uses as waiting
-from gateway.worker.trail import Trace, Trail, digest
-from gateway.worker.uses import Uses
+from gateway.worker.audit import uses as waiting
+from gateway.worker.audit.trail import Trace, Trail, digest
+from gateway.worker.audit.uses import Uses
 from store import migrate
 from store.engine import Database, open_database
 from store.errors import StateError

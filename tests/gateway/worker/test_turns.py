@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from connectors.interface import NotFound, PreconditionFailed
-from gateway.worker.turns import Turns
+from gateway.worker.content.turns import Turns
 
 
 class Writer:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from gateway.worker.uses import Use, Uses
+from gateway.worker.audit.uses import Use, Uses
 from store import migrate
 from store.engine import Database, open_database
 from store.queries import audit

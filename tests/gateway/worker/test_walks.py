@@ -23,7 +23,7 @@ from connectors.interface import (
 )
 from connectors.local import LocalConnector
 from connectors.local.settings import LocalSettings
-from gateway.worker.walks import Bounds, Walk
+from gateway.worker.content.walks import Bounds, Walk
 
 WIDE = Bounds(entries=1_000_000, seconds=60.0)
 

@@ -28,10 +28,10 @@ from connectors.interface import (
 )
 from gateway.access.scrubbing import Scrubber
 from gateway.operations import wire
-from gateway.worker import grants
 from gateway.worker.accounts import OpenAccount
 from gateway.worker.answers import Started
 from gateway.worker.desk import Arguments, Desk, busy
+from gateway.worker.operations import grants
 
 type Fields = Sequence[tuple[str, str]]
 

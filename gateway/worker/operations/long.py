@@ -3,8 +3,8 @@
 from typing import Any
 
 from connectors.interface import Unsupported
-from gateway.worker import copies, fetches
 from gateway.worker.desk import Arguments, Desk, Long, Operation
+from gateway.worker.operations import copies, fetches
 from gateway.worker.tasks import Progress
 
 RUNNABLE: dict[str, Long] = copies.RUNNABLE | {"fetch": fetches.fetch}

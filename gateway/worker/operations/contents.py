@@ -6,8 +6,8 @@ from typing import Any
 
 from connectors.interface import Kind
 from gateway.operations import Conflict
-from gateway.worker import transfers
 from gateway.worker.answers import Started
+from gateway.worker.content import transfers
 from gateway.worker.desk import (
     Arguments,
     Desk,

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from ipaddress import ip_address
 
-from gateway.worker.addresses import Address, Network, is_public
+from gateway.worker.outside.addresses import Address, Network, is_public
 
 type Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 

@@ -13,10 +13,10 @@ from connectors.interface import (
     StoreError,
     Unsupported,
 )
-from gateway.worker import entries, kept
 from gateway.worker.accounts import OpenAccount
-from gateway.worker.copying import Copying, free_name, require_free
+from gateway.worker.content.copying import Copying, free_name, require_free
 from gateway.worker.desk import Arguments, Desk, Long, busy, expect, not_into_itself, view
+from gateway.worker.operations import entries, kept
 from gateway.worker.tasks import Progress
 
 _log = logging.getLogger(__name__)

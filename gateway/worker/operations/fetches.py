@@ -5,7 +5,7 @@ from typing import Any
 
 from connectors.interface import Kind
 from gateway.operations import Conflict
-from gateway.worker import transfers
+from gateway.worker.content import transfers
 from gateway.worker.desk import Arguments, Desk, Long, busy, view
 from gateway.worker.tasks import Progress
 

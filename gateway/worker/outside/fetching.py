@@ -19,8 +19,8 @@ from connectors import http1
 from connectors.interface import BadAnswer, Chunks, StoreError, TimedOut, Unavailable, UntrustedHost
 from gateway.operations.errors import BadUrl, TooLarge
 from gateway.settings import Settings
-from gateway.worker.addresses import Address
-from gateway.worker.reach import Resolve, by_system, connected, permitted
+from gateway.worker.outside.addresses import Address
+from gateway.worker.outside.reach import Resolve, by_system, connected, permitted
 
 MOST_REDIRECTS: Final = 5
 _LONGEST_URL = 8192

@@ -9,9 +9,9 @@ from typing import Any
 
 from connectors.interface import CanSearch, Entry, Kind, NotFound, Unsupported
 from gateway.worker.accounts import OpenAccount
+from gateway.worker.content.walks import Walk
 from gateway.worker.desk import Arguments, Desk, Long, busy, view
 from gateway.worker.tasks import Progress
-from gateway.worker.walks import Walk
 
 _BY_STORE, _BY_WALK = "s.", "w."
 

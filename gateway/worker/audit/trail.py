@@ -12,7 +12,7 @@ import hashlib
 from typing import Any, Final, Self
 
 from gateway import telemetry
-from gateway.worker.uses import Uses
+from gateway.worker.audit.uses import Uses
 from store.queries.audit import Act
 
 _LOOKS_EVERY = 60.0

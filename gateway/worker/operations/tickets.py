@@ -4,7 +4,7 @@ from typing import Any
 
 from connectors.interface import NotPermitted, Unavailable
 from gateway.worker.desk import Arguments, Desk, Operation
-from gateway.worker.grants import able
+from gateway.worker.operations.grants import able
 
 
 async def ticket(desk: Desk, arguments: Arguments) -> Any:

@@ -16,8 +16,8 @@ from connectors.interface import (
 )
 from gateway.access.reads import reading
 from gateway.worker.accounts import OpenAccount
+from gateway.worker.audit.uses import Use
 from gateway.worker.desk import Arguments, Desk, Operation, Upload, busy
-from gateway.worker.uses import Use
 from store.queries import networks
 
 _MOST_JSON = 512 * 1024  # a head of 64 KiB, each byte of it escaped

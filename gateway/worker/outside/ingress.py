@@ -23,7 +23,7 @@ from connectors.interface import NetworkUnavailable, NotPermitted, StoreError, T
 from gateway.settings import Settings
 from gateway.tunnel import NetworkDialer
 from gateway.tunnel.dial import store_errors
-from gateway.worker.reach import by_system, connected, permitted
+from gateway.worker.outside.reach import by_system, connected, permitted
 
 if TYPE_CHECKING:
     from gateway.tunnel import Hub

@@ -18,8 +18,8 @@ from connectors.interface import (
 )
 from gateway.access.reads import reading
 from gateway.operations import PropertyView, permission_from_json
-from gateway.worker import transfers
 from gateway.worker.accounts import OpenAccount
+from gateway.worker.content import transfers
 from gateway.worker.desk import Arguments, Desk, Operation, Upload, busy, expect, lacks
 from store.queries import properties
 from store.tables import Property

@@ -21,7 +21,7 @@ from connectors.interface import (
     StoreError,
     Unsupported,
 )
-from gateway.worker import transfers
+from gateway.worker.content import transfers
 from gateway.worker.groups import one_error
 from gateway.worker.tasks import Progress
 

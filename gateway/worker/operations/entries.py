@@ -12,9 +12,10 @@ from connectors.interface import (
     Page,
 )
 from gateway.operations import Conflict
-from gateway.worker import kept, transfers
 from gateway.worker.accounts import OpenAccount
+from gateway.worker.content import transfers
 from gateway.worker.desk import Arguments, Desk, Operation, expect, lacks, not_into_itself, view
+from gateway.worker.operations import kept
 
 
 async def stat(desk: Desk, arguments: Arguments) -> Any:

@@ -18,8 +18,8 @@ from connectors.interface import (
 from gateway.access.reads import reading
 from gateway.operations import AccountRef, Conflict, PartView, UploadView
 from gateway.worker import desk as desks
-from gateway.worker import transfers
 from gateway.worker.accounts import OpenAccount
+from gateway.worker.content import transfers
 from gateway.worker.desk import Arguments, Desk, Operation, busy, view
 from store.envelope import unseal
 from store.errors import Missing

@@ -1,0 +1,1 @@
+"""What the api can ask for: one handler an operation, each given the desk and its arguments."""
