@@ -12,11 +12,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from connect_agent import agent, doctor
+from connect_agent import agent, doctor, enrolment
 from connect_agent.identity import Identity, IdentityError, JoinToken, to_base64
 from connect_agent.memory import keep_freed_memory
 from connect_agent.policy import Policy, PolicyError
 from connect_agent.settings import DEFAULT_PATH, Settings, SettingsError, choose_proxy, tls_context
+from connect_agent.way import Way
 
 app = typer.Typer(
     help="The Isthmus agent: lets a gateway reach the stores that you allow, from inside your network.",
@@ -54,10 +55,10 @@ def join(
     try:
         read = JoinToken.parse(sys.stdin.read() if token == "-" else token, now=time.time())  # noqa: S105  # a dash
         policy = Policy.parse(allow or [])
-        way = agent.Way(choose_proxy(proxy, read.gateway), tls_context(str(ca_file or "")), pin.lower())
+        way = Way(choose_proxy(proxy, read.gateway), tls_context(str(ca_file or "")), pin.lower())
         identity = Identity.create()
         name = name or platform.node() or "agent"
-        joined = agent.enrol(read, identity.public_key, name, way)
+        joined = enrolment.enrol(read, identity.public_key, name, way)
         settings = Settings(
             path=config.absolute(),
             gateway=read.gateway,
@@ -74,7 +75,7 @@ def join(
         )
         identity.save(settings.key_path)
         settings.save()
-    except (IdentityError, PolicyError, SettingsError, agent.JoinError, OSError) as error:
+    except (IdentityError, PolicyError, SettingsError, enrolment.JoinError, OSError) as error:
         _fail(str(error))
     result = {
         "agent_id": settings.agent_id,

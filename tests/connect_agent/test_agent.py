@@ -18,9 +18,11 @@ from websockets.exceptions import InvalidProxyStatus, InvalidStatus
 from websockets.http11 import Response
 
 import connect_agent
-from connect_agent.agent import JoinError, Way, backoff, describe, enrol
+from connect_agent.agent import backoff
+from connect_agent.enrolment import JoinError, enrol
 from connect_agent.identity import Identity, JoinToken, fingerprint, from_base64, to_base64
 from connect_agent.settings import Proxy, tls_context
+from connect_agent.way import Way, describe
 
 HUB_KEY = Identity.create().public_key
 
@@ -149,7 +151,7 @@ def test_a_gateway_that_is_not_there(gateway: FakeGateway, way: Way) -> None:
 
 
 def test_tls_never_goes_down_to_plain(gateway: FakeGateway) -> None:
-    from connect_agent.agent import _hub_url
+    from connect_agent.enrolment import _hub_url
 
     assert _hub_url("https://gw.example:8443", "/connect") == "wss://gw.example:8443/connect"
     with pytest.raises(ValueError, match="without TLS"):

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from connect_agent import agent, cli
+from connect_agent import cli, enrolment
 from connect_agent.identity import Identity, JoinToken, fingerprint, to_base64
 from connect_agent.settings import Settings
+from connect_agent.way import Way
 
 HUB_KEY = Identity.create().public_key
 
@@ -27,10 +28,10 @@ def run(*words: str, stdin: str = "") -> tuple[int, str, str]:
 def token(monkeypatch: pytest.MonkeyPatch) -> str:
     """A token whose gateway is a double that lets everyone join."""
 
-    def joins(token: JoinToken, public_key: bytes, name: str, way: agent.Way) -> agent.Joined:
-        return agent.Joined(7, token.network, HUB_KEY, ("ws://127.0.0.1:1/connect",))
+    def joins(token: JoinToken, public_key: bytes, name: str, way: Way) -> enrolment.Joined:
+        return enrolment.Joined(7, token.network, HUB_KEY, ("ws://127.0.0.1:1/connect",))
 
-    monkeypatch.setattr(agent, "enrol", joins)
+    monkeypatch.setattr(enrolment, "enrol", joins)
     fields = {"g": "http://127.0.0.1:1", "n": "office", "s": "s3cret", "f": fingerprint(HUB_KEY)}
     text = json.dumps({**fields, "e": time.time() + 60}).encode()
     return "isthmus1." + base64.urlsafe_b64encode(text).rstrip(b"=").decode()
