@@ -223,5 +223,5 @@ async def test_small_requests_take_one_round_trip(server: Samba) -> None:
 
 
 def test_the_library_is_pinned() -> None:
-    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    project = (Path(__file__).parents[3] / "pyproject.toml").read_text()
     assert '"smbprotocol>=1.17,<1.18"' in project

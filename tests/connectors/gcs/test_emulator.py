@@ -48,7 +48,7 @@ def emulator() -> Iterator[FakeGcs]:
 
 def account(endpoint: str, **settings: Any) -> Store:
     return Store(
-        GcsConnector, {"endpoint": endpoint, "bucket": "plain", **settings}, Direct(), idle_timeout=5.0
+        GcsConnector, {"endpoint": endpoint, "bucket": "plain", **settings}, Direct(), idle_timeout=30.0
     )
 
 
