@@ -5,12 +5,15 @@ import logging
 import re
 import secrets
 import time
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import telemetry
 from gateway.api import errors
 
+LEFT: Final = "isthmus.left"
+"""In a request's scope: what the server calls when the client has left, the request being whole."""
 _log = logging.getLogger("access")
 _GOOD_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _ACCOUNTS = re.compile(r"me|[0-9]{1,10}(,[0-9]{1,10})*")
@@ -32,10 +35,6 @@ _PREFLIGHT = [
     ),
     (b"access-control-max-age", b"86400"),
 ]
-
-
-class ClientGone(Exception):
-    """The client closed its side: nobody wants the answer any more."""
 
 
 class Around:
@@ -77,14 +76,8 @@ class Around:
             await errors.body(400, "bad_request", why)(scope, receive, sent)
             return
         empty = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
-        incoming = Incoming(receive, sent, empty=empty)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(incoming.until_gone(), name="client gone?")
-                await self._guarded(scope, incoming, sent)
-                watching.cancel()
-        except* ClientGone:
-            sent.gone = True
+        with Leaving(scope, sent):
+            await self._guarded(scope, Incoming(receive, empty=empty), sent)
 
     async def _guarded(self, scope: Scope, receive: Receive, sent: "Sent") -> None:
         try:
@@ -99,36 +92,52 @@ class Around:
             await response(scope, receive, sent)
 
 
-class Incoming:
-    """`receive` that knows when the whole request is in; from then on it watches for the client's leaving."""
+class Leaving:
+    """Cancels the request's task when its client leaves before it has the whole answer.
 
-    def __init__(self, receive: Receive, sent: "Sent", *, empty: bool) -> None:
-        self._receive = receive
+    The server tells by calling what stands in the scope: a task a request that waits for it would cost more
+    than everything else here.
+    """
+
+    def __init__(self, scope: Scope, sent: "Sent") -> None:
+        self._scope = scope
         self._sent = sent
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._scope[LEFT] = self._left
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        del self._scope[LEFT]
+        if not self._sent.gone or self._task is None:
+            return False
+        return self._task.uncancel() == 0 and kind is asyncio.CancelledError
+
+    def _left(self) -> None:
+        if self._task is not None and not self._sent.whole:
+            self._sent.gone = True
+            self._task.cancel()
+
+
+class Incoming:
+    """`receive` of a request; past its end it waits for ever, as the client's leaving cancels the task."""
+
+    def __init__(self, receive: Receive, *, empty: bool) -> None:
+        self._receive = receive
         self._empty = empty
-        self._whole = asyncio.Event()
-        if empty:
-            self._whole.set()
+        self._whole = False
 
     async def __call__(self) -> Message:
-        """The next message for the app; after the body's end it waits for ever, as `until_gone` listens."""
-        if self._empty:
-            self._empty = False
-            return {"type": "http.request", "body": b"", "more_body": False}
-        if self._whole.is_set():
+        """The next message for the app."""
+        if self._whole:
             await asyncio.Event().wait()
+        if self._empty:
+            self._whole = True
+            return {"type": "http.request", "body": b"", "more_body": False}
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body"):
-            self._whole.set()
+            self._whole = True
         return message
-
-    async def until_gone(self) -> None:
-        """Raises ClientGone when the client leaves before it has the whole answer."""
-        await self._whole.wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        if not self._sent.whole:
-            raise ClientGone
 
 
 class Sent:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -11,7 +11,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.api import errors
 from gateway.api.connect import MOST_BYTES
+from gateway.api.middleware import LEFT
 from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LARGEST_HEAD: Final = 64 * 1024
 HEAD_TIMEOUT: Final = 30.0
@@ -43,10 +47,16 @@ class Protocol(HttpToolsProtocol):
         self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clocks."""
+        """Stops the clocks; tells the request that is being answered, if it is whole.
+
+        One that is not learns of it as it reads.
+        """
         self._stop_clock()
         self._stop_lingering()
         super().connection_lost(exc)
+        if self.cycle is not None and self.cycle.disconnected and not self.cycle.more_body:
+            told: Callable[[], None] = self.cycle.scope.get(LEFT, _nobody)  # type: ignore[assignment]  # not ASGI's key
+            told()
 
     def data_received(self, data: bytes) -> None:
         """Counts what belongs to a head."""
@@ -146,6 +156,10 @@ class Protocol(HttpToolsProtocol):
         )
         self.transport.write(STATUS_LINE[status] + head.encode() + body)
         self.transport.close()
+
+
+def _nobody() -> None:
+    """What is told of a client's leaving when its request is answered."""
 
 
 class Softly:
