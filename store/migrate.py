@@ -1,17 +1,18 @@
 """Migrations: bring a database to this version's tables, or back."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select
 
-from store.engine import Database, open_database
-from store.errors import Outdated
+from store import version
+from store.engine import open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alembic.config import Config
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 0x6D69677261746500  # "migrate" and a zero: PostgreSQL's advisory locks are numbers
@@ -19,11 +20,15 @@ _LOCK = 0x6D69677261746500  # "migrate" and a zero: PostgreSQL's advisory locks 
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Brings the database up to a revision; nothing happens when it is there."""
+    from alembic import command  # not at the top: every command line would pay for it
+
     _run(url, lambda config: command.upgrade(config, revision))
 
 
 def downgrade(url: str, revision: str) -> None:
     """Brings the database back to a revision; `base` removes every table."""
+    from alembic import command
+
     _run(url, lambda config: command.downgrade(config, revision))
 
 
@@ -33,40 +38,16 @@ def current(url: str) -> str | None:
     async def work() -> str | None:
         database = open_database(url)
         try:
-            return await _revision(database)
+            return await version.of(database)
         finally:
             await database.aclose()
 
     return asyncio.run(work())
 
 
-def head() -> str | None:
-    """The revision that this version works with."""
-    return ScriptDirectory(str(_SCRIPTS)).get_current_head()
+def _run(url: str, act: "Callable[[Config], None]") -> None:
+    from alembic.config import Config
 
-
-async def require_current(database: Database) -> None:
-    """For whoever opens the database to work with it. Raises Outdated, which says what to do."""
-    found, needed = await _revision(database), head()
-    if found == needed:
-        return
-    if found is None:
-        raise Outdated("the database has no tables yet: run 'isthmus init'")
-    if found in {script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()}:
-        raise Outdated(f"the database is at {found}, this version needs {needed}: run 'isthmus db upgrade'")
-    raise Outdated(f"the database is at {found}, which this version does not know: run the one that made it")
-
-
-async def _revision(database: Database) -> str | None:
-    def look(connection: Connection) -> str | None:
-        return MigrationContext.configure(connection).get_current_revision()
-
-    async with database.engine.connect() as connection:
-        await connection.execution_options(read_only=True)
-        return await connection.run_sync(look)
-
-
-def _run(url: str, act: Callable[[Config], None]) -> None:
     async def work() -> None:
         database = open_database(url)
         try:

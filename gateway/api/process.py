@@ -8,7 +8,7 @@ from gateway.api.main import build
 from gateway.api.server import server
 from gateway.operations import Operations
 from gateway.settings import Settings
-from store import migrate
+from store import version
 from store.engine import open_database
 from store.envelope import SealingKey, keyfiles
 from store.errors import Outdated
@@ -30,7 +30,7 @@ async def _serve(settings: Settings, sealing_key: SealingKey) -> None:
     database = open_database(settings.database_url)
     operations = Operations(settings.worker_socket)
     try:
-        await migrate.require_current(database)
+        await version.require_current(database)
         await server(build(settings, database, operations, sealing_key), settings).serve()
     except Outdated as error:
         raise SystemExit(str(error)) from None

@@ -9,7 +9,7 @@ from gateway import settings as gateway_settings
 from gateway.cli.output import fail
 from gateway.operations import Operations, Wishes, wishes
 from gateway.settings import Settings
-from store import envelope, migrate
+from store import envelope, version
 from store.engine import Database, open_database
 from store.errors import Outdated
 
@@ -34,7 +34,7 @@ async def opened(data: Path | None) -> AsyncIterator[State]:
     operations = Operations(settings.worker_socket)
     wishes.current.set(Wishes(actor="cli"))
     try:
-        await migrate.require_current(database)
+        await version.require_current(database)
         yield State(
             settings, database, envelope.SealingKey.load(settings.keys / "sealing.pub.pem"), operations
         )

@@ -23,7 +23,7 @@ from gateway.proxy.certificates import Certificates
 from gateway.proxy.injection import Injection
 from gateway.proxy.layers import Layers
 from gateway.settings import Settings
-from store import migrate
+from store import version
 from store.engine import Database, open_database
 from store.envelope import keyfiles
 from store.errors import Outdated
@@ -55,7 +55,7 @@ async def _run(settings: Settings) -> None:
     database = open_database(settings.database_url)
     operations = Operations(settings.worker_socket)
     try:
-        await migrate.require_current(database)
+        await version.require_current(database)
         master = build(settings, database, operations)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, master.shutdown)

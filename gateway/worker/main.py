@@ -25,7 +25,7 @@ from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
 from gateway.worker.desk import Desk
 from gateway.worker.operations import uploads
-from store import envelope, migrate
+from store import envelope, version
 from store.engine import Database, open_database
 from store.envelope import keyfiles, unseal
 from store.errors import Outdated
@@ -54,7 +54,7 @@ async def run(settings: Settings) -> None:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.aclose)
         try:
-            await migrate.require_current(database)
+            await version.require_current(database)
         except Outdated as error:
             raise SystemExit(str(error)) from None
         sealing = envelope.SealingKey.load(settings.keys / "sealing.pub.pem")

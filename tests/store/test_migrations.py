@@ -3,14 +3,17 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from store import migrate
+import store
+from store import migrate, version
 from store.engine import open_database
 from store.errors import Outdated
 from store.tables import Base
@@ -47,21 +50,27 @@ def test_the_way_back_leaves_nothing_and_the_way_up_works_again(database_url: st
     assert _looked(database_url, _tables) <= {"alembic_version"}
     assert migrate.current(database_url) is None
     migrate.upgrade(database_url)
-    assert migrate.current(database_url) == migrate.head()
+    assert migrate.current(database_url) == version.head()
+
+
+def test_the_last_file_is_what_alembic_goes_to() -> None:
+    scripts = ScriptDirectory(str(Path(store.__file__).parent / "migrations"))
+    assert scripts.get_current_head() == version.head()
+    assert {script.revision for script in scripts.walk_revisions()} == version.known()
 
 
 def test_two_that_upgrade_at_once_take_turns(empty_url: str) -> None:
     program = "import sys; from store import migrate; migrate.upgrade(sys.argv[1])"
     running = [subprocess.Popen([sys.executable, "-c", program, empty_url]) for _ in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
-    assert migrate.current(empty_url) == migrate.head()
+    assert migrate.current(empty_url) == version.head()
 
 
 def _required(url: str) -> None:
     async def work() -> None:
         database = open_database(url)
         try:
-            await migrate.require_current(database)
+            await version.require_current(database)
         finally:
             await database.aclose()
 
