@@ -5,6 +5,7 @@ grants        what one token may carry: pure decisions
 access        who is there: accounts, tokens, limits on attempts
 injection     mitmproxy's hooks: refuse, or authorise and send on its way
 layers        mitmproxy's layers, bounded, and never anything but HTTP
+websockets    what passes behind a websocket's handshake
 certificates  TLS on both sides
 main          the process
 """

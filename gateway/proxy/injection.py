@@ -31,6 +31,7 @@ from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
 from gateway.proxy.layers import AGAIN
+from gateway.proxy.websockets import PASSES, wanted
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -41,6 +42,7 @@ type Field = tuple[str, str]
 
 _REFUSAL: Final = "isthmus refusal"
 _SENT: Final = "isthmus sent"
+_PROOF: Final = "isthmus proof"
 _HOP_BY_HOP: Final = frozenset(
     ("connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "upgrade")
 )
@@ -107,9 +109,11 @@ class Injection:
         async def decide() -> None:
             opened = self._opened.get(flow.client_conn)
             if opened is None:
-                _, grant = await self._who(flow)
+                proof, grant = await self._who(flow)
             else:
-                grant = await self._access.again(opened[0])
+                proof = opened[0]
+                grant = await self._access.again(proof)
+            flow.metadata[_PROOF] = proof
             origin = await self._origin(flow, grant)
             request = self._request(flow, origin)
             ref = AccountRef(grant.account, grant.revision)
@@ -147,6 +151,8 @@ class Injection:
         name = flow.client_conn.sni
         if name is not None and flow.client_conn in self._opened and plain_host(name) != host:
             raise Denied(421, "the TLS server name is for another host than the CONNECT line")
+        if grant.read_only and wanted(request):
+            raise Denied(403, "this token is read-only: a websocket may carry anything")
         return origin
 
     def _request(self, flow: http.HTTPFlow, origin: Origin) -> Request:
@@ -240,10 +246,15 @@ class Injection:
         )
         response.stream = scrubber.body(response.headers.get)
 
-    def websocket_message(self, flow: http.HTTPFlow) -> None:
-        """Passed on, and not kept."""
-        if flow.websocket is not None:
-            flow.websocket.messages.clear()
+    async def websocket_passes(self, flow: http.HTTPFlow) -> None:
+        """An open websocket's token is asked about again; not when that fails."""
+        flow.metadata[PASSES] = False
+        try:
+            await self._access.again(flow.metadata[_PROOF])
+        except Denied as denied:
+            _log.info("a websocket ends: %s", denied.message)
+        else:
+            flow.metadata[PASSES] = True
 
 
 async def _or_refuse(flow: http.HTTPFlow, decide: Callable[[], Awaitable[None]]) -> None:
@@ -277,7 +288,7 @@ def _apply(authorised: Authorised, flow: http.HTTPFlow, origin: Origin) -> None:
     request = flow.request
     framing = [(n.lower(), v) for n, v in _fields(request.headers) if n.lower() in _FRAMING]
     upgrade = []
-    if request.headers.get("upgrade", "").lower() == "websocket":
+    if wanted(request):
         upgrade = [("connection", "upgrade"), ("upgrade", "websocket")]
     kept = [(n, v) for n, v in authorised.fields if n not in (*_FRAMING, "host", *_HOP_BY_HOP)]
     host: list[Field] = []

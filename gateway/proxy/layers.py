@@ -27,6 +27,8 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
+from gateway.proxy.websockets import Websocket, wanted
+
 LARGEST_HEAD: Final = 64 * 1024
 AGAIN: Final = "isthmus again"
 HEAD_TIMEOUT: Final = 30.0
@@ -184,6 +186,17 @@ class Stream(layers.http.HttpStream):
             headers["transfer-encoding"] = "chunked"
         yield _send(RequestHeaders(self.stream_id, self.flow.request, end_stream=False), self.context.server)
         self.client_state = self.state_stream_request_body
+
+    def flow_done(self) -> Commands:
+        """Where the store agreed to a websocket that was asked for, one begins; other upgrades end."""
+        if self.flow.websocket is None or not wanted(self.flow.request):
+            self.flow.websocket = None
+            yield from super().flow_done()
+            return
+        self.child_layer = Websocket(self.context, self.flow)
+        self._handle_event = self.passthrough  # type: ignore[method-assign]  # as mitmproxy does
+        yield from self.child_layer.handle_event(events.Start())
+        yield _send(ResponseEndOfMessage(self.stream_id), self.context.client)
 
     def handle_protocol_error(self, event: Any) -> Commands:
         """Says why a store was not reached in the worker's words, without where the worker is."""
