@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.certificates import certificate
 from tests.servers.private_network import PrivateNetwork
 from tests.servers.sshd import free_port, wait_for_port
 
@@ -34,8 +35,12 @@ def apache(
     tls: bool = False,
     extra: str = "",
     network: PrivateNetwork | None = None,
+    name: str = "localhost",
 ) -> Iterator[Apache]:
-    """The server, until the context ends; `auth` is Basic, Digest or None, `network` where it runs."""
+    """The server, until the context ends; `auth` is Basic, Digest or None, `network` where it runs.
+
+    `name` is the host's; it is in its certificate.
+    """
     port = free_port()
     data, lock = folder / "data", folder / "lock"
     for made in (data, lock):
@@ -44,7 +49,7 @@ def apache(
             shutil.chown(made, "www-data", "www-data")
     if os.getuid() == 0:
         _searchable(folder)
-    ca = _certificate(folder) if tls else None
+    ca = certificate(folder, name) if tls else None
     config = folder / "httpd.conf"
     config.write_text(_config(folder, port, auth, tls=tls, extra=extra))
     log = folder / "access.log"
@@ -56,7 +61,7 @@ def apache(
     try:
         (network.wait_for_port if network else wait_for_port)(port)
         scheme = "https" if tls else "http"
-        yield Apache(f"{scheme}://localhost:{port}/", port, data, ca, log)
+        yield Apache(f"{scheme}://{name}:{port}/", port, data, ca, log)
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
@@ -68,30 +73,6 @@ def _searchable(folder: Path) -> None:
         if above == Path("/tmp"):
             break
         above.chmod(above.stat().st_mode | 0o011)
-
-
-def _certificate(folder: Path) -> str:
-    certificate = folder / "cert.pem"
-    subprocess.run(
-        [
-            *(
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                "/CN=localhost",
-            ),
-            *("-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem", "-out", certificate),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate.read_text()
 
 
 def _password_files(folder: Path) -> None:

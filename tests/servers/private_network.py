@@ -3,9 +3,10 @@
 import secrets
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 _FIREWALL = """
 table inet inside {
@@ -45,14 +46,16 @@ class PrivateNetwork:
 
 
 @contextmanager
-def private_network() -> Iterator[PrivateNetwork]:
-    """Made and removed."""
+def private_network(*names: str) -> Iterator[PrivateNetwork]:
+    """Made and removed. In there the names lead to its own loopback; outside nobody knows them."""
     mark, third = secrets.token_hex(3), secrets.randbelow(250)
     network = PrivateNetwork(f"inside-{mark}", f"vo{mark}", f"198.18.{third}.1")
     inner = f"vi{mark}"
     with ExitStack() as stack:
         _run("ip", "netns", "add", network.name)
         stack.callback(_run, "ip", "netns", "delete", network.name)
+        if names:
+            stack.enter_context(_hosts(network.name, names))
         _run("ip", "link", "add", network.link, "type", "veth", "peer", inner, "netns", network.name)
         _run("ip", "address", "add", f"{network.outside}/30", "dev", network.link)
         network.set_link("up")
@@ -61,6 +64,20 @@ def private_network() -> Iterator[PrivateNetwork]:
             _run("ip", "-n", network.name, "link", "set", link, "up")
         subprocess.run([*network.inside, "nft", "-f", "-"], input=_FIREWALL, text=True, check=True)
         yield network
+
+
+@contextmanager
+def _hosts(network: str, names: Sequence[str]) -> Iterator[None]:
+    """The network's own /etc/hosts, where `ip netns exec` looks for it (ip-netns(8))."""
+    folder = Path("/etc/netns") / network
+    folder.mkdir(parents=True)
+    file = folder / "hosts"
+    file.write_text(f"127.0.0.1 localhost {' '.join(names)}\n")
+    try:
+        yield
+    finally:
+        file.unlink()
+        folder.rmdir()
 
 
 def _run(*command: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import botocore.session
 
+from tests.servers.private_network import PrivateNetwork
 from tests.servers.sshd import wait_for_port
 
 ACCESS_KEY, SECRET_KEY = "AKTEST", "SKTEST/with+signs"
@@ -34,11 +35,17 @@ class SeaweedFS:
 
 
 @contextmanager
-def seaweedfs(folder: Path, *arguments: str, tls: Path | None = None) -> Iterator[SeaweedFS]:
+def seaweedfs(
+    folder: Path,
+    *arguments: str,
+    tls: Path | None = None,
+    network: PrivateNetwork | None = None,
+    name: str = "127.0.0.1",
+) -> Iterator[SeaweedFS]:
     """The server, until the context ends. It takes some seconds to start: once a module.
 
     Two users: one may do all, one may read. More `arguments` are appended to the command; `tls` is a file
-    with key and certificate.
+    with key and certificate. `network` is where it runs, `name` the host's in its endpoint.
     """
     (folder / "data").mkdir(parents=True)
     (folder / "s3.json").write_text(json.dumps({"identities": _IDENTITIES}))
@@ -55,13 +62,15 @@ def seaweedfs(folder: Path, *arguments: str, tls: Path | None = None) -> Iterato
     ]
     if tls is not None:
         command += [f"-s3.port.https={s3_tls}", f"-s3.cert.file={tls}", f"-s3.key.file={tls}"]
+    if network is not None:
+        command = [*network.inside, *command]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, start_new_session=True, stdout=log, stderr=log)
     try:
-        _wait_until_up(server, s3)
+        _wait_until_up(server, s3, network)
         if tls is not None:
-            _wait_until_up(server, s3_tls)
-        yield SeaweedFS(f"http://127.0.0.1:{s3}", s3, s3_tls if tls is not None else 0)
+            _wait_until_up(server, s3_tls, network)
+        yield SeaweedFS(f"http://{name}:{s3}", s3, s3_tls if tls is not None else 0)
     finally:
         os.killpg(server.pid, signal.SIGKILL)  # at SIGTERM it takes more than ten seconds
         server.wait()
@@ -84,13 +93,13 @@ _IDENTITIES = [
 ]
 
 
-def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_up(server: subprocess.Popen[bytes], port: int, network: PrivateNetwork | None) -> None:
     deadline = time.monotonic() + 60
     while True:
         if server.poll() is not None:
             raise RuntimeError("SeaweedFS ended at its start: see its log")
         try:
-            return wait_for_port(port, within=1.0)
+            return (network.wait_for_port if network else wait_for_port)(port, within=1.0)
         except TimeoutError:
             if time.monotonic() > deadline:
                 raise

@@ -64,6 +64,13 @@ class Proxied:
             env={**ENVIRONMENT, **(env or {})},
         )
 
+    def exec(
+        self, account: Account, *command: str | Path, env: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """The command as `isthmus exec` runs it on the gateway's machine."""
+        words = ("exec", "--account", str(account.id), "--data", str(self.data), "--")
+        return self.run(*ISTHMUS, *words, *map(str, command), env=env)
+
     def set_up(self) -> None:
         self.isthmus("init")
         self.isthmus("developer", "create", "dev@example.com")

@@ -46,16 +46,6 @@ def test_read_only_does_not_write(proxied: Proxied, account: Account, store: Apa
     assert not (store.data / "ro.py").exists()
 
 
-def test_node_fetch(proxied: Proxied, account: Account, store: Apache) -> None:
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
-    if tuple(map(int, version.strip().removeprefix("v").split(".")[:2])) < (22, 21):
-        pytest.skip(f"node {version.strip()} has no NODE_USE_ENV_PROXY: it came with 22.21 and 24.5")
-    (store.data / "n.txt").write_text("node")
-    script = f"fetch('{store.url}n.txt').then(r => r.text()).then(t => process.stdout.write(t))"
-    done = proxied.run(*words(proxied, account), "--", "node", "-e", script)
-    assert (done.stdout, done.returncode) == ("node", 0), done.stderr
-
-
 def test_the_exit_status_is_the_programs(proxied: Proxied, account: Account) -> None:
     assert proxied.run(*words(proxied, account, "--"), "sh", "-c", "exit 7").returncode == 7
     assert proxied.run(*words(proxied, account, "--"), "sh", "-c", "kill -KILL $$").returncode == 137

@@ -33,7 +33,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     proxied = Proxied(folder, host="0.0.0.0", settings={"ISTHMUS_PROXY_PRIVATE": "[]"})
     with private_network() as network, apache(folder / "store", tls=True, network=network) as store:
         proxied.set_up()
-        with proxied.serving(), agent(proxied, network, f"localhost:{store.port}"):
+        with proxied.serving(), agent(proxied, network, store.port):
             ca = folder / "ca.pem"
             ca.write_text(store.ca or "")
             account = proxied.add(
@@ -47,13 +47,13 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
 
 
 @contextmanager
-def agent(proxied: Proxied, network: PrivateNetwork, allowed: str) -> Iterator[None]:
-    """An agent in the network, connected."""
+def agent(proxied: Proxied, network: PrivateNetwork, *ports: int) -> Iterator[None]:
+    """An agent in the network, connected, that goes to these ports of its own machine."""
     url = f"http://{network.outside}:{proxied.port}"
     proxied.isthmus("network", "create", "office")
     token = proxied.isthmus("network", "invite", "office", "--url", url)["token"]
     config = ("--config", str(proxied.folder / "agent.toml"))
-    loopback = [f"{host}:{allowed.rpartition(':')[2]}" for host in ("127.0.0.1", "[::1]")]
+    loopback = [f"{host}:{port}" for host in ("127.0.0.1", "[::1]") for port in ports]
     allow = [word for rule in loopback for word in ("--allow", rule)]
     joined = proxied.run(*network.inside, *AGENT, "join", token, *config, *allow)
     assert joined.returncode == 0, joined.stderr

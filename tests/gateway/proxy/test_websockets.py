@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidProxyStatus, InvalidStatus
 
-from tests.gateway.proxy.proxied import ISTHMUS, Account, Proxied
+from tests.gateway.proxy.proxied import Account, Proxied
 from tests.gateway.proxy.test_large import MIB, resident
 from tests.gateway.proxy.test_tokens import scoped
 from tests.servers.websocket_echo import LARGEST, PASSWORD, USER, WebsocketEcho, websocket_echo
@@ -71,9 +71,7 @@ async def test_without_the_proxy_the_server_lets_nobody_in(echo: WebsocketEcho) 
 
 
 def test_a_program_of_exec_talks_both_ways(proxied: Proxied, listener: Account, echo: WebsocketEcho) -> None:
-    words = ("exec", "--account", str(listener.id), "--data", str(proxied.data), "--")
-    command = (sys.executable, "-c", PROGRAM, f"wss://localhost:{echo.port}/")
-    done = proxied.run(*ISTHMUS, *words, *command)
+    done = proxied.exec(listener, sys.executable, "-c", PROGRAM, f"wss://localhost:{echo.port}/")
     assert (done.stdout, done.returncode) == ("from a program\n", 0), done.stderr
 
 
