@@ -13,7 +13,7 @@ def main() -> None:
     try:
         from gateway.cli.main import main as run
     except ModuleNotFoundError as error:
-        if sys.argv[1:2] == ["exec"] and "--gateway" in " ".join(sys.argv):
+        if sys.argv[1:2] == ["exec"]:
             from gateway.cli.programs import main as run_program
 
             run_program()

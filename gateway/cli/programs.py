@@ -20,16 +20,15 @@ from urllib.parse import urlsplit
 
 import typer
 
+from gateway.cli import authorities
+
 _HOURS = 12.0  # the longest that the token of a run works that was killed before it could revoke it
 _NOT_FOUND, _NOT_EXECUTABLE, _BY_SIGNAL = 127, 126, 128  # exit statuses, as shells give them
 _PROXY = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
-_CA = (
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "NODE_EXTRA_CA_CERTS",
-    "AWS_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
+_MORE_AUTHORITIES = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")  # trusted beside the program's own list
+_ALL_AUTHORITIES = (  # in place of its own list
+    *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO"),
+    *("PIP_CERT", "CARGO_HTTP_CAINFO", "RCLONE_CA_CERT", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE"),
 )
 _PLACEHOLDERS = {
     "NODE_USE_ENV_PROXY": "1",
@@ -38,7 +37,7 @@ _PLACEHOLDERS = {
 }
 _TAKEN_AWAY = (
     *("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "SSL_CERT_DIR"),
-    *("AWS_SESSION_TOKEN", "AWS_PROFILE", "ISTHMUS_TOKEN", "ISTHMUS_API_KEY"),
+    *("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "ISTHMUS_TOKEN", "ISTHMUS_API_KEY"),
 )
 
 
@@ -65,19 +64,28 @@ def exec_(
     """Runs a program that reaches the account's store through the proxy; its exit status is kept."""
     lent = _from_there(gateway, account, read_only) if gateway else _from_here(data, account, read_only)
     try:
-        with tempfile.NamedTemporaryFile("w", prefix="isthmus-ca-", suffix=".pem") as ca:
-            ca.write(lent.ca)
-            ca.flush()
-            status = _run(command, environment(_here(), lent.proxy, ca.name))
+        with tempfile.TemporaryDirectory(prefix="isthmus-ca-") as folder:
+            ours, every = Path(folder, "proxy.pem"), Path(folder, "all.pem")
+            ours.write_text(lent.ca)
+            every.write_text(authorities.with_machines(lent.ca))
+            status = _run(command, environment(_here(), lent.proxy, str(ours), str(every)))
     finally:
         lent.revoke()
     raise typer.Exit(status)
 
 
-def environment(given: Mapping[str, str], proxy: str, ca: str) -> dict[str, str]:
-    """The environment of the program: what it had, less what would lead it past the proxy, and the proxy."""
+def environment(given: Mapping[str, str], proxy: str, ours: str, every: str) -> dict[str, str]:
+    """The environment of the program: what it had, less what would lead it past the proxy, and the proxy.
+
+    Args:
+        given: what it had.
+        proxy: the proxy's URL, with the token.
+        ours: the file with the proxy's authority.
+        every: the file with that and the machine's.
+    """
     kept = {name: value for name, value in given.items() if name not in _TAKEN_AWAY}
-    return {**kept, **dict.fromkeys(_PROXY, proxy), **dict.fromkeys(_CA, ca), **_PLACEHOLDERS}
+    trusted = {**dict.fromkeys(_MORE_AUTHORITIES, ours), **dict.fromkeys(_ALL_AUTHORITIES, every)}
+    return {**kept, **dict.fromkeys(_PROXY, proxy), **trusted, **_PLACEHOLDERS}
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:
@@ -109,10 +117,13 @@ def _run(command: list[str], env: dict[str, str]) -> int:
 
 def _from_here(data: Path | None, account: int, read_only: bool) -> Lent:
     """Token and authority from the data folder of a gateway on this machine."""
-    from gateway.access.scopes import Scope  # the light install has none of this
-    from gateway.cli.output import run
-    from gateway.cli.proxy import end, issue
-    from gateway.cli.state import opened
+    try:
+        from gateway.access.scopes import Scope
+        from gateway.cli.output import run
+        from gateway.cli.proxy import end, issue
+        from gateway.cli.state import opened
+    except ModuleNotFoundError:
+        _fail("this machine has the light install, and no gateway: say where one is, by --gateway URL")
 
     async def lend() -> tuple[dict[str, Any], str, str]:
         async with opened(data) as state:

@@ -32,8 +32,8 @@ PIXEL = b64decode(
 def browsed(
     proxied: Proxied, account: Account, home: Path, script: str, *words: str
 ) -> "subprocess.CompletedProcess[str]":
-    command = ("sh", "-ec", f'cd; {script}exec "$@"', "sh", NODE_24, PROGRAMS / "browse.mjs", *words)
-    return proxied.exec(account, *command, env={"HOME": str(home)})
+    shell = ("sh", "-ec", f'cd; {script}exec "$@"', "sh")
+    return proxied.exec(account, *shell, NODE_24, PROGRAMS / "browse.mjs", *words, env={"HOME": str(home)})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.proxy.proxied import ENVIRONMENT, ISTHMUS, ROOT, Account, Proxied
+from tests.gateway.proxy.proxied import ENVIRONMENT, ISTHMUS, Account, Proxied
 from tests.servers.apache import PASSWORD, Apache
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
@@ -65,6 +65,18 @@ def test_the_environment_has_the_proxy_and_no_secret_but_the_runs_own(
     assert PASSWORD not in done.stdout
 
 
+def test_a_program_trusts_the_proxy_beside_what_its_machine_trusts(
+    proxied: Proxied, account: Account
+) -> None:
+    script = 'cat "$NODE_EXTRA_CA_CERTS"; echo; cat "$SSL_CERT_FILE"'
+    done = proxied.exec(
+        account, "sh", "-c", script, env={"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}
+    )
+    ours = proxied.ca.read_text()
+    machines = Path("/etc/ssl/certs/ca-certificates.crt").read_text()
+    assert done.stdout == f"{ours}\n{ours}{machines}"
+
+
 def test_a_token_stolen_from_a_run_is_dead_behind_it(
     proxied: Proxied, account: Account, store: Apache
 ) -> None:
@@ -86,24 +98,6 @@ def test_a_run_that_is_terminated_ends_its_program_and_its_token(proxied: Proxie
     running.stdout.close()
     with pytest.raises(ProcessLookupError):
         os.kill(program, 0)
-    listed = proxied.isthmus("proxy", "token", "list", "--account", str(account.id))["tokens"]
-    assert "exec" not in [one["name"] for one in listed]
-
-
-def test_from_another_machine_with_the_light_install(
-    proxied: Proxied, account: Account, store: Apache, tmp_path: Path
-) -> None:
-    (store.data / "l.txt").write_text("light")
-    for name in ("sqlalchemy", "orjson", "pydantic_settings", "mitmproxy"):  # as if they were not installed
-        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('no {name}', name={name!r})")
-    entry = [sys.executable, "-c", "from gateway.cli.entry import main; main()"]
-    gateway = f"http://127.0.0.1:{proxied.port}"
-    done = proxied.run(
-        *(*entry, "exec", "--gateway", gateway, "--account", str(account.id), "--read-only", "--"),
-        *("curl", "-sS", f"{store.url}l.txt"),
-        env={"ISTHMUS_TOKEN": account.token, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
-    )
-    assert (done.stdout, done.returncode) == ("light", 0), done.stderr
     listed = proxied.isthmus("proxy", "token", "list", "--account", str(account.id))["tokens"]
     assert "exec" not in [one["name"] for one in listed]
 

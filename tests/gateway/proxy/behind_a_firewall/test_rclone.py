@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.proxy.behind_a_firewall.conftest import BUCKET, MARKS, Office
-from tests.gateway.proxy.proxied import Account
 from tests.gateway.proxy.trees import digests, some_files
 
 pytestmark = MARKS
