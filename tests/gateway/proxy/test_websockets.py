@@ -52,13 +52,19 @@ def added(proxied: Proxied, server: WebsocketEcho) -> Account:
 
 @asynccontextmanager
 async def opened(
-    proxied: Proxied, account: Account, server: WebsocketEcho, *, token: str | None = None
+    proxied: Proxied,
+    account: Account,
+    server: WebsocketEcho,
+    *,
+    token: str | None = None,
+    compression: str | None = "deflate",
 ) -> AsyncIterator[ClientConnection]:
     async with connect(
         f"wss://localhost:{server.port}/",
         proxy=proxied.url(account, token),
         ssl=ssl.create_default_context(cafile=str(proxied.ca)),
         max_size=LARGEST,
+        compression=compression,
     ) as connection:
         yield connection
 
@@ -97,6 +103,19 @@ async def test_ten_thousand_messages_take_no_memory(
         before = resident(proxied)
         await flooded(10_000)
         assert resident(proxied) - before < 4 * MIB
+
+
+async def test_a_reader_that_stops_stops_the_server(
+    proxied: Proxied, listener: Account, echo: WebsocketEcho
+) -> None:
+    async with opened(proxied, listener, echo, compression=None) as connection:
+        before = resident(proxied)
+        await connection.send("flood 100000")  # 100 MB, of which the client keeps some messages
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:  # as long as the server would take to send all of it
+            assert resident(proxied) - before < 16 * MIB
+            await asyncio.sleep(0.1)
+        connection.transport.abort()
 
 
 async def test_close_codes_arrive_from_both_sides(
