@@ -3,16 +3,15 @@
 https://cloud.google.com/storage/docs/json_api/v1 has the methods; each names objects by segments of its path.
 """
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import Final
 from urllib.parse import quote, unquote
 
 from connectors.gcs.settings import GcsSettings
-from connectors.http1.others import Query, below, encoded, kept, pairs, require_origin
+from connectors.http1.authorisation import NOBODY, bearer
+from connectors.http1.others import Query, below, encoded, pairs, require_origin
+from connectors.http1.tokens import Tokens
 from connectors.interface import Authorised, NotPermitted, Origin, Request
-
-if TYPE_CHECKING:
-    from connectors.gcs.origin import Origin as Place
-    from connectors.gcs.tokens import Tokens
 
 _ROOTS: Final = ("/storage/v1/b/", "/upload/storage/v1/b/", "/download/storage/v1/b/")
 _CALLERS_QUERY = frozenset({"access_token", "oauth_token", "key"})
@@ -29,11 +28,8 @@ _LISTING = frozenset(
 class Authoriser:
     """Lets others' requests for objects of the account in, by its current token."""
 
-    def __init__(self, settings: GcsSettings, place: "Place", tokens: "Tokens | None") -> None:
-        self.origins = tuple(
-            Origin(place.scheme, place.host, place.port, f"{root}{quote(settings.bucket)}/", settings.ca)
-            for root in _ROOTS
-        )
+    def __init__(self, settings: GcsSettings, place: Origin, tokens: Tokens | None) -> None:
+        self.origins = tuple(replace(place, path=f"{root}{quote(settings.bucket)}/") for root in _ROOTS)
         self._name = settings.bucket
         self._base = f"{settings.prefix}/" if settings.prefix else ""
         self._tokens = tokens
@@ -49,16 +45,13 @@ class Authoriser:
         if segments and not segments[-1]:
             segments.pop()
         self._require_ours(request, segments, query)
-        fields = kept(request, ("x-goog-api-key",))
-        target = f"{path}?{encoded(query)}" if query else path
-        if self._tokens is None:
-            return Authorised(target, fields)
-        token = await self._tokens.current()
-        if refused is not None:
-            self._tokens.refused(token)
-            token = await self._tokens.current()
-        fields.append(("authorization", f"Bearer {token}"))
-        return Authorised(target, fields, (token,))
+        authorisation = NOBODY
+        if self._tokens is not None:
+            if refused is not None:
+                self._tokens.refused()
+            authorisation = bearer(await self._tokens.current())
+        plain = replace(request, target=f"{path}?{encoded(query)}" if query else path)
+        return authorisation.put(plain, ("x-goog-api-key",))
 
     def _require_ours(self, request: Request, segments: list[str], query: Query) -> None:
         """Raises NotPermitted for what reaches beyond the account's objects."""

@@ -11,13 +11,13 @@ from urllib.parse import quote, urlencode
 
 from connectors.gcs.authorising import Authoriser
 from connectors.gcs.errors import refusal
-from connectors.gcs.origin import Origin
 from connectors.gcs.settings import GcsSettings
-from connectors.gcs.tokens import Tokens
+from connectors.gcs.tokens import tokens_of
 from connectors.http1 import Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
-from connectors.interface import BadAnswer, Context
+from connectors.http1.places import client_of
+from connectors.interface import BadAnswer, Context, Origin
 
 type Query = Mapping[str, str]
 type Fields = Mapping[str, str]
@@ -52,12 +52,12 @@ class Bucket:
 
     def __init__(self, settings: GcsSettings, context: Context) -> None:
         tls = ssl.create_default_context(cadata=settings.ca)
-        self.origin = Origin.of(settings.endpoint)
+        self.origin = Origin.of(settings.endpoint, settings.ca)
         self.name = settings.bucket
         self.base = f"{settings.prefix}/" if settings.prefix else ""
         self.account = settings.service_account()
-        self._client = self.origin.client(context, tls, max_connections=_MOST_CONNECTIONS)
-        self._tokens = None if self.account is None else Tokens(self.account, context, tls)
+        self._client = client_of(self.origin, context, tls, max_connections=_MOST_CONNECTIONS)
+        self._tokens = None if self.account is None else tokens_of(self.account, context, tls)
         self.others = Authoriser(settings, self.origin, self._tokens)
         self._extra: dict[str, str] = {}
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
 from connectors.gcs.credentials import ServiceAccount
-from connectors.gcs.origin import Origin
+from connectors.interface import Origin
 
 LONGEST = 7 * 24 * 3600
 """Seconds that a URL may be good for."""
@@ -33,7 +33,7 @@ def presigned(
     }
     encoded = urlencode(query, quote_via=quote, safe="")  # in the order of names, as it has to be
     signature = account.sign(_to_sign(method, path, encoded, origin.authority, time, scope)).hex()
-    return f"{origin}{path}?{encoded}&X-Goog-Signature={signature}"
+    return f"{origin.scheme}://{origin.authority}{path}?{encoded}&X-Goog-Signature={signature}"
 
 
 def _to_sign(method: str, path: str, query: str, host: str, time: str, scope: str) -> bytes:

@@ -22,6 +22,13 @@ _CALLERS = frozenset(
     }
 )
 _PORTS = {"http": 80, "https": 443}
+# those of HTTP (RFC 9110, RFC 5789) and WebDAV (RFC 4918); others name resources in their body
+_BY_TARGET = frozenset(
+    {
+        *("GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE", "PROPFIND", "PROPPATCH", "MKCOL"),
+        *("COPY", "MOVE", "LOCK", "UNLOCK"),
+    }
+)
 
 
 def require_origin(request: Request, origins: Iterable[Origin]) -> None:
@@ -30,6 +37,16 @@ def require_origin(request: Request, origins: Iterable[Origin]) -> None:
         raise NotPermitted("this host is not one of the account's")
     if request.method.upper() in _ECHO:
         raise NotPermitted(f"{request.method} is not passed on: it would show the account's authorisation")
+
+
+def require_below(request: Request, origin: Origin) -> None:
+    """Raises NotPermitted for what is not at the origin, or names something that is not below its path."""
+    require_origin(request, [origin])
+    below(request.target.partition("?")[0], origin.path)
+    for address in values(request, "destination"):
+        below_url(address, origin)
+    if origin.path != "/" and request.method not in _BY_TARGET:
+        raise NotPermitted(f"{request.method} could name what is not below the account's URL")
 
 
 def below(path: str, base: str) -> str:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
+from urllib.parse import quote, unquote, urlsplit
 
 from connectors.interface.errors import InvalidName
 
@@ -32,6 +34,13 @@ class Origin:
     port: int
     path: str = "/"
     ca: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, url: str, ca: str | None = None) -> Self:
+        """Of an http or https URL; its path, plain or percent-encoded, is what the account is below."""
+        parts = urlsplit(url)
+        path = quote(unquote(parts.path)).rstrip("/") + "/"
+        return cls(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme], path, ca)
 
     @property
     def authority(self) -> str:

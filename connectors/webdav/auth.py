@@ -3,9 +3,9 @@
 import hashlib
 import re
 import secrets
-from base64 import b64encode
 from collections.abc import Iterable
 
+from connectors.http1.authorisation import basic
 from connectors.interface import BadCredential
 
 # strongest first: what a server offers beside it is ignored (RFC 7616, 3.7)
@@ -20,7 +20,7 @@ class Authentication:
     def __init__(self, username: str | None, password: str | None) -> None:
         self._username = username
         self._password = password or ""
-        self._basic = False
+        self._basic: str | None = None
         self._digest: Digest | None = None
 
     @property
@@ -32,9 +32,7 @@ class Authentication:
         """The Authorization header of a request; None before the server asked for one."""
         if self._digest is not None:
             return self._digest.answer(method, target)
-        if self._basic:
-            return "Basic " + b64encode(f"{self._username}:{self._password}".encode()).decode()
-        return None
+        return self._basic
 
     def refused(self, challenges: Iterable[str], sent: str | None) -> None:
         """Takes a refusal (401) in: returns when the request may be sent again with a new header.
@@ -58,7 +56,7 @@ class Authentication:
         elif any(scheme == "basic" for scheme, _ in offered):
             if sent is not None:
                 raise BadCredential("the store does not accept the user name or password")
-            self._basic = True
+            self._basic = dict(basic(self._username, self._password).fields)["authorization"]
         else:
             asked = ", ".join(sorted({scheme for scheme, _ in offered})) or "nothing that HTTP knows"
             raise BadCredential(f"the store asks for {asked} authentication; we know Basic and Digest")

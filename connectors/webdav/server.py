@@ -1,18 +1,16 @@
 """One WebDAV server as requests see it: its origin, its authentication, and what its refusals mean."""
 
-import asyncio
 import copy
 import ssl
-from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Self
-from urllib.parse import quote, unquote, urlsplit
 
-from connectors.http1 import Client, Connection, Response
+from connectors.http1 import Response
+from connectors.http1.authorisation import basic
 from connectors.http1.callers import callers_headers, joined
 from connectors.http1.connection import Body, Headers
-from connectors.http1.others import below, below_url, kept, require_origin, values
+from connectors.http1.others import kept, require_below
+from connectors.http1.places import client_of
 from connectors.interface import (
     Authorised,
     BadAnswer,
@@ -35,13 +33,6 @@ from connectors.webdav.settings import WebdavSettings
 
 _MOST_CONNECTIONS = 128
 _ATTEMPTS = 3
-# what others may send where the account is a part of the server: the rest names resources in its body
-_OTHERS = frozenset(
-    {
-        *("GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE", "PROPFIND", "PROPPATCH", "MKCOL"),
-        *("COPY", "MOVE", "LOCK", "UNLOCK"),
-    }
-)
 _REFUSALS: dict[int, tuple[type[StoreError], str]] = {
     400: (InvalidName, "the store does not understand the name"),
     403: (NotPermitted, "the store does not permit that to this account"),
@@ -70,33 +61,19 @@ class Server:
     """
 
     def __init__(self, settings: WebdavSettings, context: Context) -> None:
-        url = urlsplit(settings.url)
-        host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-        named = f"[{host}]" if ":" in host else host
-        authority = named if url.port is None else f"{named}:{port}"
-        self.origin = f"{url.scheme}://{authority}"
-        # as the user wrote it or decoded, it is encoded once
-        self._base = quote(unquote(url.path)).rstrip("/") + "/"
-        self.place = Origin(url.scheme, host, port, self._base, settings.ca)
+        self.place = Origin.of(settings.url, settings.ca)
+        self.origin = f"{self.place.scheme}://{self.place.authority}"
+        self._base = self.place.path
         tls = None
-        if url.scheme == "https":
+        if self.place.scheme == "https":
             tls = ssl.create_default_context(cadata=settings.ca)
-
-        async def connect(factory: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:
-            return await context.dialer.connect(factory, host, port, tls=tls, server_hostname=host)
-
-        self._client = Client(
-            connect,
-            host=authority,
-            max_connections=_MOST_CONNECTIONS,
-            idle_timeout=context.idle_timeout,
-        )
+        self._client = client_of(self.place, context, tls, max_connections=_MOST_CONNECTIONS)
         password = settings.password.get_secret_value() if settings.password else None
         self._authentication = Authentication(settings.username, password)
         # a nonce of its own: some servers want its counts in order, and others' requests come as they like
         self._others = Authentication(settings.username, password)
         self._asked = settings.username is None
-        self._spellings = _spellings(settings.username, password) if password else ()
+        self._spellings = basic(settings.username or "", password).secrets if password else ()
         self._callers: Sequence[tuple[bytes, bytes]] = ()
 
     async def aclose(self) -> None:
@@ -140,12 +117,7 @@ class Server:
 
     async def authorise(self, request: Request, refused: str | None) -> Authorised:
         """Another's request below the account's URL, authenticated; as `CanAuthorise.authorise`."""
-        require_origin(request, [self.place])
-        below(request.target.partition("?")[0], self._base)
-        for address in values(request, "destination"):
-            below_url(address, self.place)
-        if self._base != "/" and request.method not in _OTHERS:
-            raise NotPermitted(f"{request.method} could name what is not below the account's URL")
+        require_below(request, self.place)
         if refused is not None:
             self._others.refused([refused], self._others.header(request.method, request.target))
         elif not self._asked:
@@ -182,12 +154,6 @@ def refused(status: int, retry_after: float | None = None) -> StoreError:
     if status >= 500:
         return Unavailable(f"the store failed with status {status}")
     return BadAnswer(f"the store answered with status {status}")
-
-
-def _spellings(username: str | None, password: str) -> Sequence[str]:
-    """The password as an answer could show it."""
-    basic = b64encode(f"{username}:{password}".encode()).decode()
-    return tuple(dict.fromkeys((basic, password, quote(password, safe=""), escape(password, quote=True))))
 
 
 def _seconds(answer: Response) -> float | None:

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from connectors.conformance.kit import FullConnector, put, whole
 from connectors.gcs.credentials import ServiceAccount
 from connectors.gcs.errors import meaning
-from connectors.gcs.origin import Origin
 from connectors.gcs.settings import GcsSettings
 from connectors.gcs.signing import presigned
 from connectors.interface import (
@@ -24,6 +23,7 @@ from connectors.interface import (
     InvalidName,
     NotFound,
     NotPermitted,
+    Origin,
     OutOfSpace,
     PreconditionFailed,
     StoreError,
