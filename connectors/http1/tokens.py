@@ -79,11 +79,12 @@ class TokenServer:
         if answer.status != 200:
             raise await self._refusal(answer)
         told = await _document(answer)
-        token, kind = told.get("access_token"), told.get("token_type", "bearer")
+        token, kind = told.get("access_token", ""), told.get("token_type", "bearer")
         if not _is_sendable(token) or not isinstance(kind, str) or kind.lower() != "bearer":
             raise BadAnswer("the token server's answer has no token that HTTP can carry")
         renewed = told.get("refresh_token")
-        return Issued(token, _seconds(told.get("expires_in")), renewed if isinstance(renewed, str) else None)
+        renewed = renewed if isinstance(renewed, str) and renewed else None
+        return Issued(token, _seconds(told.get("expires_in")), renewed)
 
     async def _refusal(self, answer: Response) -> StoreError:
         """What a refusal means. The server's own words are not passed on: they may have what was sent."""

@@ -2,12 +2,13 @@
 
 import asyncio
 import bisect
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, Self
 from weakref import WeakValueDictionary
 
 from connectors.http1 import Response
+from connectors.http1.spans import cut
 from connectors.interface import (
     AlreadyExists,
     Authorised,
@@ -32,7 +33,6 @@ from connectors.interface import (
     Settings,
     Span,
     StoreError,
-    Unavailable,
     Unsupported,
 )
 from connectors.interface.paths import Parts, check_name, split, temporary_name
@@ -133,7 +133,7 @@ class WebdavConnector(Connector):
             raise PreconditionFailed("the file changed while it was opened")
         if answer.status == 206 or span is None:
             return Content(entry, answer.chunks())
-        return Content(entry, Held(_cut(answer, span), answer.aclose))
+        return Content(entry, Held(cut(answer, span), answer.aclose))
 
     async def write(
         self,
@@ -342,21 +342,3 @@ async def _done(answer: Response, *good: int) -> None:
         raise refused(status)
     if answer.status == 424:
         raise refused(424)
-
-
-async def _cut(answer: Response, span: Span) -> AsyncGenerator[bytes]:
-    """The span out of a whole body: not every server knows ranges."""
-    at = 0
-    try:
-        async for piece in answer.chunks():
-            start, end = at, at + len(piece)
-            at = end
-            stop = end if span.last is None else min(end, span.last + 1)
-            if stop > max(start, span.first):
-                yield piece[max(0, span.first - start) : stop - start]
-            if span.last is not None and end > span.last:
-                return
-    finally:
-        await answer.aclose()
-    if at <= span.first:
-        raise Unavailable("the file ended before the span began")

@@ -66,7 +66,7 @@ class Sent:
 
     grant: Grant
     request: Request
-    scrubber: Scrubber
+    secrets: tuple[str, ...]
 
 
 class Injection:
@@ -118,7 +118,7 @@ class Injection:
             request = self._request(flow, origin)
             ref = AccountRef(grant.account, grant.revision)
             authorised = await self._operations.grants.authorise(ref, request, actor=grant.actor)
-            flow.metadata[_SENT] = Sent(grant, request, Scrubber(authorised.secrets))
+            flow.metadata[_SENT] = Sent(grant, request, tuple(authorised.secrets))
             await self._send_there(flow, grant, origin)
             _apply(authorised, flow, origin)
             flow.request.stream = True
@@ -213,10 +213,10 @@ class Injection:
     # the store answers
 
     async def authorisation_refused(self, flow: http.HTTPFlow) -> None:
-        """A 401: the worker learns of it, and may have a better answer, such as for a nonce that aged."""
+        """A 401: the worker learns of it, and may have a better answer: a nonce aged, a token was revoked."""
         sent = flow.metadata.get(_SENT)
         challenge = ", ".join(flow.response.headers.get_all("www-authenticate")) if flow.response else ""
-        if sent is None or not challenge:
+        if sent is None:  # a 401 without a challenge is one too, whatever RFC 9110, 15.5.2 says
             return
         ref = AccountRef(sent.grant.account, sent.grant.revision)
         try:
@@ -226,7 +226,7 @@ class Injection:
         except (StoreError, WorkerUnavailable) as error:
             _log.info("a store refused what the worker has: %s", error)
             return
-        sent.scrubber = Scrubber(authorised.secrets)
+        sent.secrets += tuple(authorised.secrets)  # a body can't be sent again: then this refusal goes on
         _apply(authorised, flow, sent.request.origin)
         flow.metadata[AGAIN] = True
 
@@ -235,7 +235,7 @@ class Injection:
         response, sent = flow.response, flow.metadata.get(_SENT)
         if response is None or _REFUSAL in flow.metadata:
             return
-        scrubber = sent.scrubber if sent else Scrubber(())
+        scrubber = Scrubber(sent.secrets if sent else ())
         dropped = _NOT_FOR_CLIENTS if self._keeps_cookies else (*_NOT_FOR_CLIENTS, "set-cookie")
         response.headers = _headers(
             [

@@ -135,9 +135,9 @@ class _Sending:
         body = content if content is None or isinstance(content, bytes) else _Once(content)
         made = await self._authorised(None)
         response = await self._sent(made, body, length)
-        refused = response.header(b"www-authenticate")
-        if response.status != 401 or refused is None:
+        if response.status != 401:
             return response, made
+        refused = response.header(b"www-authenticate") or ""  # some APIs say nothing
         await response.aclose()
         made = await self._authorised(refused)
         if isinstance(body, _Once) and body.begun:
