@@ -53,12 +53,24 @@ def test_clone_and_push(proxied: Proxied, account: Account, server: GitServer, t
     assert "@" not in config  # nor a token in the remote's address
 
 
-def test_a_read_only_run_neither_fetches_nor_pushes(
+def test_a_token_for_fetching_alone(
     proxied: Proxied, account: Account, server: GitServer, tmp_path: Path
 ) -> None:
-    """Smart HTTP fetches by POST, which a read-only token does not let through: the page says so."""
+    """Smart HTTP fetches by POST, which a read-only token does not let through: paths do what is meant."""
     status, told = git(proxied, account, "ls-remote", server.url, read_only=True)
     assert (status, "403" in told) == (128, True)
+    made = proxied.isthmus(
+        *("proxy", "token", "create", "--account", str(account.id), "--path", "/git/demo.git/info/refs"),
+        *("--path", "/git/demo.git/git-upload-pack"),
+    )
+    env = {"HTTPS_PROXY": proxied.url(account, made["token"]), "GIT_SSL_CAINFO": str(proxied.ca)}
+    assert proxied.run("git", "clone", "-q", server.url, str(tmp_path / "fetched"), env=env).returncode == 0
+    work = ("git", "-C", str(tmp_path / "fetched"), "-c", "user.name=a", "-c", "user.email=a@b")
+    proxied.run(*work, "commit", "-q", "--allow-empty", "-m", "not to arrive")
+    refused = proxied.run(*work, "push", "-q", "origin", "HEAD:refs/heads/not-to-arrive", env=env)
+    assert refused.returncode != 0
+    assert "403" in refused.stderr
+    assert "not-to-arrive" not in server.run("branch")
 
 
 def test_without_the_account_git_is_asked_for_a_password(proxied: Proxied, server: GitServer) -> None:

@@ -54,14 +54,25 @@ class Connected:
 
 def connected(proxied: Proxied, api: Guarded, settings: dict[str, str]) -> Connected:
     """An account, and a token of the proxy for it, by the gateway's API."""
-    accounts = f"http://127.0.0.1:{proxied.port}/v1/accounts"
-    key = {"Authorization": f"APIKey {proxied.app['api_key']}"}
-    made = requests.post(accounts, json={"service": "http", **settings}, headers=key, timeout=30)
+    made = ask(proxied, "POST", "", {"service": "http", **settings})
     assert made.status_code == 201, made.text
     number: int = made.json()["id"]
-    token = requests.post(f"{accounts}/{number}/proxy_tokens", json={}, headers=key, timeout=30)
+    token = ask(proxied, "POST", f"/{number}/proxy_tokens", {})
     assert token.status_code == 201, token.text
     return Connected(proxied, api, Account(number, token.json()["token"]))
+
+
+def ask(proxied: Proxied, method: str, path: str, body: dict[str, str] | None = None) -> requests.Response:
+    url, headers = accounts(proxied) + path, {"Authorization": key(proxied)}
+    return requests.request(method, url, json=body, headers=headers, timeout=60)
+
+
+def accounts(proxied: Proxied) -> str:
+    return f"http://127.0.0.1:{proxied.port}/v1/accounts"
+
+
+def key(proxied: Proxied) -> str:
+    return f"APIKey {proxied.app['api_key']}"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +119,19 @@ def test_curl_reads_and_writes(one: Connected) -> None:
     assert one.raw("GET", "a.txt") == (200, "from the API")
     assert one.curl("new.txt", "-X", "PUT", "--data-binary", "new")[0] == 201
     assert (one.api.apache.data / "new.txt").read_text() == "new"
+
+
+def test_the_unified_api_reads_files_and_says_what_http_lacks(every: dict[str, Connected]) -> None:
+    one = every["query"]
+    one.api.put("below/a.txt", b"0123456789")
+    storage = f"/{one.account.id}/storage"
+    named = {"raw_id": "below/a.txt", "type": "file"}
+    file = ask(one.proxied, "POST", f"/{one.account.id}/encode_raw_id", named).json()["id"]
+    assert ask(one.proxied, "GET", f"{storage}/files/{file}").json()["size"] == 10
+    assert ask(one.proxied, "GET", f"{storage}/files/{file}/contents").content == b"0123456789"
+    for method, path in (("GET", "folders/root/contents"), ("DELETE", f"files/{file}")):
+        told = ask(one.proxied, method, f"{storage}/{path}")
+        assert (told.status_code, "raw requests or the native proxy" in told.text) == (501, True)
 
 
 MINE = ("-H", "Authorization: Bearer of-mine", "-H", "X-Api-Key: of-mine", "-H", "X_Api_Key: of-mine")
