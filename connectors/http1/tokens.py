@@ -111,11 +111,18 @@ class Tokens:
     Args:
         server: is closed with this.
         exchange: asks it for a token.
+        clock: seconds.
     """
 
-    def __init__(self, server: TokenServer, exchange: Callable[[], Awaitable[Issued]]) -> None:
+    def __init__(
+        self,
+        server: TokenServer,
+        exchange: Callable[[], Awaitable[Issued]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._server = server
         self._exchange = exchange
+        self._clock = clock
         self._renewing: asyncio.Future[None] | None = None
         self._token = ""
         self._good_until = 0.0
@@ -131,7 +138,7 @@ class Tokens:
 
     async def current(self) -> str:
         """A token that is good for a while. Raises what the exchange raises."""
-        if time.monotonic() >= self._good_until:
+        if self._clock() >= self._good_until:
             if self._renewing is None:
                 self._renewing = asyncio.ensure_future(self._renew())
                 self._renewing.add_done_callback(self._renewed)
@@ -144,7 +151,7 @@ class Tokens:
         None where nobody knows which: within 10 seconds after a refused token was replaced, further
         refusals are taken for its own, so that many requests that had it cost one exchange.
         """
-        if token is None and time.monotonic() < self._replaced + _REFUSED_LATE:
+        if token is None and self._clock() < self._replaced + _REFUSED_LATE:
             return
         if token in (None, self._token):
             self._good_until = 0.0
@@ -152,7 +159,7 @@ class Tokens:
 
     async def _renew(self) -> None:
         issued = await self._exchange()
-        now = time.monotonic()
+        now = self._clock()
         self._token = issued.token
         self._good_until = now + issued.lives - min(_EARLY, issued.lives / 2)
         if self._was_refused:

@@ -4,7 +4,7 @@ The rest of the kit needs listings and uploads, which HTTP itself lacks: `test_h
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -14,6 +14,7 @@ from connectors.conformance.direct import Direct
 from connectors.conformance.kit import FullConnector
 from connectors.conformance.raw import RawTests
 from connectors.http import HttpConnector
+from connectors.interface import Connector
 from tests.servers.guarded import KINDS, Guarded, guarded
 from tests.servers.token_double import token_double
 
@@ -40,12 +41,12 @@ class TestHttp(RawTests):
 
     @pytest.fixture
     def store(self, guard: Guard) -> Store:
+        self.running = guard[0]
         return guard[1]
 
     @pytest_asyncio.fixture
-    async def folder(self, guard: Guard) -> str:
-        self.running = guard[0]
-        return f"conformance-{secrets.token_hex(6)}"
+    async def folder(self, connector: Connector) -> AsyncIterator[str]:
+        yield f"conformance-{secrets.token_hex(6)}"
 
     async def placed(self, full: FullConnector, folder: str, name: str, content: bytes) -> str:
         self.running.put(f"api/{folder}/{name}", content)

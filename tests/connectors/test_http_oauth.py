@@ -12,7 +12,7 @@ from connectors.conformance.direct import Direct
 from connectors.conformance.kit import FullConnector, whole
 from connectors.http import HttpConnector
 from connectors.http.settings import HttpSettings
-from connectors.http1 import tokens
+from connectors.http1.tokens import Issued, Tokens, TokenServer
 from connectors.interface import (
     Authorised,
     BadAnswer,
@@ -83,6 +83,14 @@ async def authorised(connector: FullConnector, refused: str | None = None) -> st
         Request("GET", connector.origins()[0], "/a.txt"), refused=refused
     )
     return dict(made.fields)["authorization"]
+
+
+def server_of(double: TokenDouble) -> TokenServer:
+    return TokenServer(double.url, Context(Direct(), 5.0, forgotten), None, {"": "no"})
+
+
+async def forgotten(changes: dict[str, str]) -> None:
+    raise AssertionError(f"nothing is to be kept: {changes}")
 
 
 # the real server
@@ -161,7 +169,6 @@ async def test_whoever_asked_first_may_leave(api: Guarded, double: TokenDouble) 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await authorised(connector)
-        assert double.asked or double.takes
         assert await authorised(connector) == f"Bearer {double.issued[0]}"
         assert kept.order == ["refresh-2"]
     assert len(double.issued) == 1
@@ -214,21 +221,49 @@ async def test_a_failure_is_shared_too(api: Guarded, double: TokenDouble) -> Non
         await authorised(connector)  # it is asked again, though
 
 
-async def test_a_token_is_renewed_before_its_end(
-    api: Guarded, double: TokenDouble, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 1000.0
-    monkeypatch.setattr(tokens.time, "monotonic", lambda: now)
-    async with account(api, double).opened() as connector:
-        for life, until in ((3600.0, 3300.0), (10.0, 5.0), (None, 300.0)):
-            double.lives = life
-            await authorised(connector)
-            count = len(double.issued)
-            now += until - 0.1
-            await authorised(connector)
-            assert len(double.issued) == count
-            now += 0.2
-    assert len(double.issued) == 3
+async def test_a_token_is_renewed_before_its_end(double: TokenDouble) -> None:
+    now, lives, count = 1000.0, 0.0, 0
+
+    async def exchange() -> Issued:
+        nonlocal count
+        count += 1
+        return Issued(f"token {count}", lives)
+
+    held = Tokens(server_of(double), exchange, clock=lambda: now)
+    for lives, used in ((3600.0, 3300.0), (400.0, 200.0), (10.0, 5.0)):  # noqa: B007  the exchange reads it
+        token = await held.current()
+        now += used - 0.1
+        assert await held.current() == token
+        now += 0.2
+        assert await held.current() != token
+        held.refused(f"token {count}")
+    assert count == 6
+
+
+async def test_many_refusals_are_of_the_token_that_was_replaced(double: TokenDouble) -> None:
+    now, count = 1000.0, 0
+
+    async def exchange() -> Issued:
+        nonlocal count
+        count += 1
+        return Issued(f"token {count}", 3600)
+
+    held = Tokens(server_of(double), exchange, clock=lambda: now)
+    await held.current()
+    for seconds, after in ((0.0, 2), (5.0, 2), (6.0, 3)):
+        now += seconds
+        held.refused()
+        assert await held.current() == f"token {after}"
+    held.refused("token 2")  # where it is known which: an older one's refusal says nothing
+    assert await held.current() == "token 3"
+
+
+async def test_a_life_that_is_not_told_is_taken_for_a_short_one(double: TokenDouble) -> None:
+    double.lives = None
+    form = {"grant_type": "client_credentials", "client_id": CLIENT, "client_secret": SECRET}
+    server = server_of(double)
+    assert (await server.ask(form)).lives == 600
+    await server.aclose()
 
 
 async def test_an_api_that_takes_no_token_costs_one_exchange_more(api: Guarded, double: TokenDouble) -> None:
