@@ -27,6 +27,7 @@ _UNTOLD = 600.0  # seconds that a token lives whose server does not say (RFC 674
 _REFUSED_LATE = 10.0
 _FINISH_WITHIN = 5.0
 _LARGEST_ANSWER = 64 * 1024
+_REFUSED = (400, 401, 403)  # RFC 6749, 5.2, and what some say for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +77,23 @@ class TokenServer:
         answer = await self._client.request(
             "POST", self._target, [*kinds, *fields], body=urlencode(form).encode()
         )
-        if answer.status != 200:
-            raise await self._refusal(answer)
+        if answer.status not in (200, *_REFUSED):
+            await answer.aclose()
+            raise _failure(answer)
         told = await _document(answer)
+        if answer.status != 200 or "error" in told:  # some refuse with a 200
+            raise BadCredential(self._meaning(told.get("error")))
         token, kind = told.get("access_token", ""), told.get("token_type", "bearer")
+        renewed = told.get("refresh_token") or None
         if not _is_sendable(token) or not isinstance(kind, str) or kind.lower() != "bearer":
             raise BadAnswer("the token server's answer has no token that HTTP can carry")
-        renewed = told.get("refresh_token")
-        renewed = renewed if isinstance(renewed, str) and renewed else None
+        if renewed is not None and not _is_sendable(renewed):
+            raise BadAnswer("the token server's answer has a refresh token that is none")
         return Issued(token, _seconds(told.get("expires_in")), renewed)
 
-    async def _refusal(self, answer: Response) -> StoreError:
-        """What a refusal means. The server's own words are not passed on: they may have what was sent."""
-        status, again = answer.status, answer.header(b"retry-after") or ""
-        if status in (400, 401, 403):
-            code = (await _document(answer)).get("error")
-            known = code if isinstance(code, str) and code in self._words else ""
-            return BadCredential(self._words[known])
-        await answer.aclose()
-        if status == 429:
-            after = float(again) if again.isascii() and again.isdigit() else None
-            return Throttled("the token server asks for fewer requests", retry_after=after)
-        if status >= 500:
-            return Unavailable(f"the token server failed with status {status}")
-        return BadAnswer(f"the token server answered with status {status}: is its address right?")
+    def _meaning(self, code: object) -> str:
+        """Of a refusal. The server's own words are not passed on: they may have what was sent."""
+        return self._words[code if isinstance(code, str) and code in self._words else ""]
 
 
 class Tokens:
@@ -169,6 +163,16 @@ class Tokens:
         self._renewing = None
         if not done.cancelled():
             done.exception()  # nobody may be left to take it
+
+
+def _failure(answer: Response) -> StoreError:
+    status, after = answer.status, answer.header(b"retry-after") or ""
+    if status == 429:
+        seconds = float(after) if after.isascii() and after.isdigit() else None
+        return Throttled("the token server asks for fewer requests", retry_after=seconds)
+    if status >= 500:
+        return Unavailable(f"the token server failed with status {status}")
+    return BadAnswer(f"the token server answered with status {status}: is its address right?")
 
 
 async def _document(answer: Response) -> dict[str, Any]:
