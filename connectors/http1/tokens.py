@@ -124,10 +124,9 @@ class Tokens:
         self._replaced = float("-inf")
 
     async def aclose(self) -> None:
-        """Lets a running exchange come to its end, for 5 seconds, and closes the connection."""
-        if (running := self._renewing) is not None:
-            await asyncio.wait({running}, timeout=_FINISH_WITHIN)
-            running.cancel()
+        """Lets a running exchange come to its end, for 5 seconds; closes the connection."""
+        if self._renewing is not None:
+            await asyncio.wait({self._renewing}, timeout=_FINISH_WITHIN)
         await self._server.aclose()
 
     async def current(self) -> str:
