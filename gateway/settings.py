@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     proxy_url: str | None = None
     proxy_private: list[IPv4Network | IPv6Network] = []
     proxy_cookies: Literal["strip", "pass"] = "strip"
+    proxy_store_tls: Literal["proxy", "worker"] = "proxy"
 
     @property
     def keys(self) -> Path:

@@ -34,7 +34,7 @@ class RelayEnd(asyncio.Protocol):
             for data in early:
                 self.peer.transport.write(data)
             if self.ended and not self.lost:
-                self.peer.transport.write_eof()
+                self.peer.finish()
         if self.lost and self.peer is not None:
             self.peer.transport.close()
         elif not self.transport.is_closing():
@@ -58,11 +58,15 @@ class RelayEnd(asyncio.Protocol):
         """Passed on as a half close; this end stays open for what still comes the other way."""
         self.ended = True
         if self.peer is not None and self._begun and not self.peer.transport.is_closing():
-            self.peer.transport.write_eof()
+            self.peer.finish()
             if self.peer.ended:
                 self.peer.transport.close()
                 self.transport.close()
         return True
+
+    def finish(self) -> None:
+        """No more bytes will be written here: a half close."""
+        self.transport.write_eof()
 
     def pause_writing(self) -> None:
         """Full here: no more reading there."""

@@ -12,6 +12,7 @@ from typing import cast
 
 import h11
 
+from connectors.http1.errors import refused_certificate
 from connectors.interface import CHUNK, BadAnswer, Unavailable
 
 type Headers = Sequence[tuple[bytes, bytes]]
@@ -257,7 +258,8 @@ class Connection(asyncio.Protocol):
         if self._failure is not None:
             raise self._failure
         if self._lost is not None:
-            raise Unavailable("the connection to the store broke") from self._lost
+            broke = Unavailable("the connection to the store broke")
+            raise refused_certificate(self._lost) or broke from self._lost
 
     async def _wait(self) -> None:
         self._wake = asyncio.get_running_loop().create_future()

@@ -42,6 +42,7 @@ from connectors.interface.errors import (
     UntrustedHost,
 )
 from connectors.interface.forms import settings_schema
+from connectors.interface.identity import Identity
 from connectors.interface.network import Dialer
 from connectors.interface.parts import Part, Upload
 from connectors.interface.requests import Authorised, Origin, Payload, Request
@@ -77,6 +78,7 @@ __all__ = [
     "Dialer",
     "Entry",
     "Held",
+    "Identity",
     "InvalidName",
     "Kind",
     "NetworkUnavailable",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from connectors.interface.capabilities import Capability
 from connectors.interface.entry import Content, Entry, Kind, Page, Span
+from connectors.interface.identity import Identity
 from connectors.interface.network import Dialer
 
 CHUNK = 256 * 1024
@@ -25,6 +26,10 @@ class Settings(BaseModel):
     def display_name(self) -> str:
         """The account's name for people, such as `user@host`; never a secret."""
         return type(self).__name__
+
+    def identity(self) -> Identity | None:
+        """The client certificate that the account shows to its store, if it has one."""
+        return None
 
     def revealed(self) -> dict[str, object]:
         """The settings as plain values, secrets in the clear: only ever to be sealed."""

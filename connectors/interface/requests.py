@@ -27,6 +27,8 @@ class Origin:
         path: begins and ends with `/`; only requests below it, and for itself (with the last slash or
             without), are the account's.
         ca: PEM certificates to trust for it; None is the machine's own.
+        worker_tls: whether TLS with it is the worker's: it takes the account's client certificate, whose key
+            stays there. Said by the worker of what connectors state.
     """
 
     scheme: str
@@ -34,6 +36,7 @@ class Origin:
     port: int
     path: str = "/"
     ca: str | None = field(default=None, repr=False)
+    worker_tls: bool = False
 
     @classmethod
     def of(cls, url: str, ca: str | None = None) -> Self:

@@ -10,7 +10,6 @@ import asyncio
 import copy
 import hashlib
 import random
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from connectors.http1 import Client, Connection, Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
+from connectors.http1.secure import tls_context
 from connectors.interface import BadAnswer, Context, InvalidName
 from connectors.s3 import documents
 from connectors.s3.authorising import Authoriser
@@ -77,7 +77,7 @@ class Bucket:
         self._name = settings.bucket
         self._conditional = settings.conditional_writes
         self.base = f"{settings.prefix}/" if settings.prefix else ""
-        tls = ssl.create_default_context(cadata=settings.ca) if url.scheme == "https" else None
+        tls = tls_context(settings.ca, settings.identity()) if url.scheme == "https" else None
 
         async def connect(factory: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:
             return await context.dialer.connect(factory, host, port, tls=tls, server_hostname=host)

@@ -1,7 +1,6 @@
 """One WebDAV server as requests see it: its origin, its authentication, and what its refusals mean."""
 
 import copy
-import ssl
 from collections.abc import Mapping, Sequence
 from typing import Self
 
@@ -11,6 +10,7 @@ from connectors.http1.callers import callers_headers, joined
 from connectors.http1.connection import Body, Headers
 from connectors.http1.others import kept, require_below
 from connectors.http1.places import client_of
+from connectors.http1.secure import tls_context
 from connectors.interface import (
     Authorised,
     BadAnswer,
@@ -66,7 +66,7 @@ class Server:
         self._base = self.place.path
         tls = None
         if self.place.scheme == "https":
-            tls = ssl.create_default_context(cadata=settings.ca)
+            tls = tls_context(settings.ca, settings.identity())
         self._client = client_of(self.place, context, tls, max_connections=_MOST_CONNECTIONS)
         password = settings.password.get_secret_value() if settings.password else None
         self._authentication = Authentication(settings.username, password)

@@ -1,6 +1,6 @@
 """Requests that somebody else sends with an account's authorisation: what they ask a worker about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import orjson
@@ -48,12 +48,13 @@ class Grants:
         """The account's origins, the one of relative URIs first. Nothing secret: it may be remembered."""
         return OriginsView.from_json(await self._ask("origins", account=account))
 
-    async def ticket(self, account: AccountRef, host: str, port: int) -> tuple[int, str]:
+    async def ticket(self, account: AccountRef, host: str, port: int, *, tls: bool) -> tuple[int, str]:
         """The worker's loopback port, and a ticket for one CONNECT there to an origin of the account.
 
-        Raises NotPermitted when the place is none of its origins.
+        With `tls` the worker speaks TLS with the store, and the stream carries what is inside: HTTP/1.1.
+        Raises NotPermitted when the place is none of its origins, or, with `tls`, not one of https.
         """
-        made = await self._ask("proxy_ticket", account=account, host=host, port=port)
+        made = await self._ask("proxy_ticket", account=account, host=host, port=port, tls=tls)
         return made["port"], made["ticket"]
 
     async def authorise(
@@ -74,7 +75,7 @@ class Grants:
             Unsupported: it can't be authorised as it is; the message says why.
             BadCredential: the store has refused the best that we have.
         """
-        body = orjson.dumps(request)
+        body = orjson.dumps(replace(request, origin=replace(request.origin, ca=None)))
         found = await self._ask("grant", body, len(body), account=account, actor=actor, refused=refused)
         return Authorised(
             found["target"],

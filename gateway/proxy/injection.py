@@ -28,9 +28,9 @@ from connectors.interface import (
 from gateway.access.scrubbing import Scrubber
 from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
-from gateway.proxy.certificates import Certificates
+from gateway.proxy.certificates import Certificates, Place
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
-from gateway.proxy.layers import AGAIN
+from gateway.proxy.layers import AGAIN, WORKER_TLS
 from gateway.proxy.websockets import PASSES, wanted
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class Injection:
         self._opened: MutableMapping[connection.Client, tuple[Proof, Grant]] = WeakKeyDictionary()
         self._ingress: tuple[str, int] | None = None
         self._asking: MutableMapping[connection.Client, Grant] = WeakKeyDictionary()
+        # whether the worker speaks TLS there; once for a client's connection, or a head could go out in clear
+        self._worker_tls: MutableMapping[connection.Client, dict[Place, bool]] = WeakKeyDictionary()
 
     # the client asks
 
@@ -174,15 +176,18 @@ class Injection:
         before = self._asking.setdefault(flow.client_conn, grant)
         if before.account != grant.account:
             raise Denied(403, "this connection is for another account: open one of its own")
-        self._certificates.trust(flow.client_conn, (flow.request.host, flow.request.port), origin.ca)
+        place = flow.request.host, flow.request.port
+        self._certificates.trust(flow.client_conn, place, origin.ca)
+        decided = self._worker_tls.setdefault(flow.client_conn, {})
+        flow.metadata[WORKER_TLS] = tls = decided.setdefault(place, origin.worker_tls)
         if self._ingress is None:
-            port, _ = await self._ticket(grant, origin)
+            port, _ = await self._ticket(grant, origin, tls=tls)
             self._ingress = ("127.0.0.1", port)
         flow.server_conn.via = ("http", self._ingress)
 
-    async def _ticket(self, grant: Grant, origin: Origin) -> tuple[int, str]:
+    async def _ticket(self, grant: Grant, origin: Origin, *, tls: bool) -> tuple[int, str]:
         ref = AccountRef(grant.account, grant.revision)
-        return await self._operations.grants.ticket(ref, origin.host, origin.port)
+        return await self._operations.grants.ticket(ref, origin.host, origin.port, tls=tls)
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         """No connection but to the worker, whatever led here."""
@@ -203,7 +208,9 @@ class Injection:
             origin = origin_at(await self._access.origins(grant), *place)
             if origin is None:
                 return
-            _, ticket = await self._ticket(grant, origin)
+            decided = self._worker_tls.get(flow.client_conn, {})
+            tls = decided.get((flow.request.host, flow.request.port), False)
+            _, ticket = await self._ticket(grant, origin, tls=tls)
         except (StoreError, WorkerUnavailable) as error:
             _log.info("no ticket for a store: %s", error)
             return

@@ -31,6 +31,7 @@ from gateway.proxy.websockets import Websocket, wanted
 
 LARGEST_HEAD: Final = 64 * 1024
 AGAIN: Final = "isthmus again"
+WORKER_TLS: Final = "isthmus worker's TLS"
 HEAD_TIMEOUT: Final = 30.0
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _REFUSED_BY_WORKER = "refused HTTP CONNECT request: "
@@ -198,6 +199,20 @@ class Stream(layers.http.HttpStream):
         yield from self.child_layer.handle_event(events.Start())
         yield _send(ResponseEndOfMessage(self.stream_id), self.context.client)
 
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        """As mitmproxy's, but without TLS of our own where the worker speaks it with the store."""
+        request, via = self.flow.request, self.flow.server_conn.via
+        if not self.flow.metadata.get(WORKER_TLS) or via is None:
+            return (yield from super().make_server_connection())
+        connection, error = yield layers.http.GetHttpConnection((request.host, request.port), False, via)
+        if error:
+            yield from self.handle_protocol_error(
+                ResponseProtocolError(self.stream_id, error, ErrorCode.CONNECT_FAILED)
+            )
+            return False
+        self.context.server = self.flow.server_conn = connection
+        return True
+
     def handle_protocol_error(self, event: Any) -> Commands:
         """Says why a store was not reached in the worker's words, without where the worker is."""
         if isinstance(event, ResponseProtocolError) and _REFUSED_BY_WORKER in event.message:
@@ -227,5 +242,6 @@ __all__ = [
     "AGAIN",
     "HEAD_TIMEOUT",
     "LARGEST_HEAD",
+    "WORKER_TLS",
     "Layers",
 ]

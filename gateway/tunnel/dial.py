@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from connect_agent.tunnel import RelayEnd
+from connectors.http1.errors import refused_certificate
 from connectors.interface import BadAnswer, StoreError, TimedOut, Unavailable, UntrustedHost
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def store_errors() -> Iterator[None]:
         why = "it is for another name" if error.verify_code in _OTHER_NAME else error.verify_message
         raise UntrustedHost(f"the store's certificate is not trusted: {why}") from error
     except ssl.SSLError as error:
-        raise BadAnswer("the store does not speak TLS as it should: is the port right?") from error
+        broken = BadAnswer("the store does not speak TLS as it should: is the port right?")
+        raise refused_certificate(error) or broken from error
     except (socket.gaierror, UnicodeError) as error:
         raise Unavailable(UNKNOWN_NAME) from error
     except ConnectionRefusedError as error:

@@ -111,7 +111,7 @@ class Accounts:
         settings = kind.settings.model_validate_json(self.unseal_credential(account_id, row.credential))
         ids = Ids(self._ids_secret, account_id)
         dialer = self._dialer_of(row.network_id)
-        senders = Senders(dialer, self._idle_timeout)
+        senders = Senders(dialer, self._idle_timeout, settings.identity())
         opened = OpenAccount(account_id, row.revision, None, ids, senders, network=row.network_id)  # type: ignore[arg-type]  # set two lines below; `remember` needs the account first
 
         async def remember(changes: dict[str, str]) -> None:

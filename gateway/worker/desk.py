@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectors.interface import CanSendHeaders, Entry, InvalidName, Kind, NotAFolder, Unsupported
 from gateway.operations import AccountRef, EntryView, ParentView
@@ -34,6 +34,7 @@ class Desk:
         upload_expiry: seconds that an upload in parts may take.
         walking: what one walk may cost.
         files_at_once: of one copy that streams.
+        store_tls: who speaks TLS with the stores of proxied requests, where both could.
     """
 
     database: Database
@@ -49,6 +50,7 @@ class Desk:
     files_at_once: int
     uses: Uses
     ingress: Ingress
+    store_tls: Literal["proxy", "worker"]
     turns: Turns = field(default_factory=Turns)
 
     @classmethod
@@ -82,6 +84,7 @@ class Desk:
             uses=uses,
             trail=Trail(uses),
             ingress=Ingress(settings, hub),
+            store_tls=settings.proxy_store_tls,
         )
 
     async def account(self, arguments: Arguments) -> OpenAccount:

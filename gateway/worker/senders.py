@@ -1,30 +1,52 @@
-"""HTTP clients of the places where an open account's store is, over the account's dialer."""
+"""TLS and HTTP clients of the places where an open account's store is, over the account's dialer."""
 
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 
 from connectors.http1 import Client, Connection
-from connectors.interface import Dialer, Origin
+from connectors.http1.secure import tls_context
+from connectors.interface import Dialer, Identity, Origin
 
 _MOST_CONNECTIONS = 64  # an account and origin; who comes then waits, as at the connector itself
 
 
 class Senders:
-    """Each client is made at its first request, and kept as long as the account is open."""
+    """Each client is made at its first request, and kept as long as the account is open.
 
-    def __init__(self, dialer: Dialer, idle_timeout: float) -> None:
+    Args:
+        dialer: reaches the store.
+        idle_timeout: seconds that it may be silent.
+        identity: what the account shows to a store that asks for a client certificate.
+    """
+
+    def __init__(self, dialer: Dialer, idle_timeout: float, identity: Identity | None = None) -> None:
         self._dialer = dialer
         self._idle_timeout = idle_timeout
         self._clients: dict[Origin, Client] = {}
+        self._identity = identity
+        self._identified: dict[str | None, ssl.SSLContext] = {}
+
+    @property
+    def shows_certificate(self) -> bool:
+        """Whether TLS with the store takes a key that only the worker has."""
+        return self._identity is not None
+
+    async def tls(self, origin: Origin) -> ssl.SSLContext:
+        """How TLS is spoken with an origin: with its authorities, and the account's client certificate."""
+        if self._identity is None:
+            return await asyncio.to_thread(_shared, origin.ca)  # parsing the machine's list takes some time
+        if (found := self._identified.get(origin.ca)) is None:
+            made = await asyncio.to_thread(tls_context, origin.ca, self._identity)
+            found = self._identified.setdefault(origin.ca, made)
+        return found
 
     async def to(self, origin: Origin) -> Client:
         """The client of an origin."""
         if (found := self._clients.get(origin)) is not None:
             return found
-        tls = None
-        if origin.scheme == "https":  # parsing the machine's certificates takes some time
-            tls = await asyncio.to_thread(ssl.create_default_context, cadata=origin.ca)
+        tls = await self.tls(origin) if origin.scheme == "https" else None
 
         async def connect(factory: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:
             dial = self._dialer.connect
@@ -43,3 +65,9 @@ class Senders:
         for client in self._clients.values():
             await client.aclose()
         self._clients.clear()
+
+
+@lru_cache(256)
+def _shared(ca: str | None) -> ssl.SSLContext:
+    """One for all accounts that trust the same: a machine's list takes a megabyte in memory."""
+    return tls_context(ca)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.certificates import certificate
+from tests.servers.issuer import Issuer
 from tests.servers.private_network import PrivateNetwork
 from tests.servers.sshd import free_port, wait_for_port
 
@@ -36,10 +37,11 @@ def apache(
     extra: str = "",
     network: PrivateNetwork | None = None,
     name: str = "localhost",
+    issuer: Issuer | None = None,
 ) -> Iterator[Apache]:
     """The server, until the context ends; `auth` is Basic, Digest or None, `network` where it runs.
 
-    `name` is the host's; it is in its certificate.
+    `name` is the host's; it is in its certificate, which is by `issuer`, else by itself.
     """
     port = free_port()
     data, lock = folder / "data", folder / "lock"
@@ -49,7 +51,7 @@ def apache(
             shutil.chown(made, "www-data", "www-data")
     if os.getuid() == 0:
         _searchable(folder)
-    ca = certificate(folder, name) if tls else None
+    ca = _certificate(folder, name, issuer) if tls else None
     config = folder / "httpd.conf"
     config.write_text(_config(folder, port, auth, tls=tls, extra=extra))
     log = folder / "access.log"
@@ -73,6 +75,15 @@ def _searchable(folder: Path) -> None:
         if above == Path("/tmp"):
             break
         above.chmod(above.stat().st_mode | 0o011)
+
+
+def _certificate(folder: Path, name: str, issuer: Issuer | None) -> str:
+    if issuer is None:
+        return certificate(folder, name)
+    made = issuer.issue(name)
+    (folder / "cert.pem").write_text(made.certificate)
+    (folder / "key.pem").write_text(made.key)
+    return issuer.certificate
 
 
 def _password_files(folder: Path) -> None:

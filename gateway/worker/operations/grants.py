@@ -1,6 +1,7 @@
 """Operations that authorise requests which others send: one head at a time, never the key."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -31,7 +32,9 @@ async def origins(desk: Desk, arguments: Arguments) -> Any:
         async with reading(desk.database) as session:
             row = await networks.fetch(session, account.network)
         network = {"id": account.network, "name": row.name if row else ""}
-    return {"origins": list(connector.origins()), "network": network}
+    ours = account.senders.shows_certificate or desk.store_tls == "worker"
+    places = [replace(origin, worker_tls=ours and origin.scheme == "https") for origin in connector.origins()]
+    return {"origins": places, "network": network}
 
 
 async def grant(desk: Desk, arguments: Arguments, body: AsyncIterator[bytes]) -> Any:

@@ -10,6 +10,7 @@ stores; in a private network the agent's allow-list decides.
 import asyncio
 import logging
 import secrets
+import ssl
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -45,11 +46,15 @@ _STATUS: dict[type[StoreError], int] = {
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where one ticket leads: host and port, in a private network or (None) from here."""
+    """Where one ticket leads: host and port, in a private network or (None) from here; with TLS or as it is.
+
+    TLS is ours where it takes a key that the proxy must not have.
+    """
 
     network: int | None
     host: str
     port: int
+    tls: ssl.SSLContext | None
     until: float
 
 
@@ -63,10 +68,10 @@ class Ingress:
         self._dials: asyncio.TaskGroup | None = None
         self.port: int | None = None
 
-    def ticket(self, network: int | None, host: str, port: int) -> str:
+    def ticket(self, network: int | None, host: str, port: int, tls: ssl.SSLContext | None = None) -> str:
         """A ticket for one connection there, within 15 seconds."""
         made = secrets.token_urlsafe(32)
-        self._ways[made] = Way(network, host, port, time.monotonic() + _TICKET_LIVES)
+        self._ways[made] = Way(network, host, port, tls, time.monotonic() + _TICKET_LIVES)
         while len(self._ways) > _MOST_TICKETS:
             self._ways.popitem(last=False)
         return made
@@ -112,18 +117,34 @@ class Ingress:
 
     async def _dial(self, way: Way) -> RelayEnd:
         """A stream there. Raises NotPermitted for an address where we don't go, and what dialers raise."""
+        end = RelayEnd if way.tls is None else SecureEnd
+        name = None if way.tls is None else way.host
         if way.network is not None:
             dialer = NetworkDialer(self._hub, way.network)
-            return (await dialer.connect(RelayEnd, way.host, way.port))[1]
+            return (await dialer.connect(end, way.host, way.port, tls=way.tls, server_hostname=name))[1]
         with store_errors():
             async with asyncio.timeout(_DIAL_TIMEOUT):
                 found = await by_system(way.host, way.port)
                 if not found or not all(permitted(address, self._allowed) for address in found):
                     raise NotPermitted("the store's host has an address that the proxy does not go to")
                 sock = await connected(found, way.port)
-                _, end = await asyncio.get_running_loop().create_connection(RelayEnd, sock=sock)
-        end.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
-        return end
+                loop = asyncio.get_running_loop()
+                _, made = await loop.create_connection(end, sock=sock, ssl=way.tls, server_hostname=name)
+        made.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        return made
+
+
+class SecureEnd(RelayEnd):
+    """The end at a store with which we speak TLS. There asyncio has no half close: an end is the end."""
+
+    def eof_received(self) -> bool:
+        """Closes, after what came before was passed on."""
+        self.ended = True
+        return False
+
+    def finish(self) -> None:
+        """The proxy is done; it waits for no answer behind its end."""
+        self.transport.close()
 
 
 class Asking(asyncio.Protocol):

@@ -1,0 +1,159 @@
+"""A store that asks its clients for a certificate: by API and by proxy, and the key stays in the worker."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gateway.proxy.proxied import ISTHMUS, Account, Proxied
+from tests.gateway.proxy.test_large import MIB, resident
+from tests.servers.apache import PASSWORD, USER, Apache, apache
+from tests.servers.issuer import Issued, Issuer
+
+pytestmark = [pytest.mark.server, pytest.mark.journey]
+
+
+@dataclass
+class Asking:
+    """A store that asks, and the account that has an answer."""
+
+    store: Apache
+    account: Account
+    shown: Issued
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def asking(proxied: Proxied, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+    folder, issuer = tmp_path_factory.mktemp("asking"), Issuer()
+    shown = issuer.issue("program", client=True)
+    for name, text in (("ca", issuer.certificate), ("cert", shown.certificate), ("key", shown.key)):
+        (folder / name).write_text(text)
+    asks = f"SSLVerifyClient require\nSSLCACertificateFile {folder}/ca"
+    with apache(folder / "store", tls=True, issuer=issuer, extra=asks) as store:
+        (store.data / "a.txt").write_text("for those who show one")
+        account = proxied.add("webdav", **settings(store, folder))
+        yield Asking(store, account, shown, folder)
+
+
+def settings(store: Apache, folder: Path, key: str = "key") -> dict[str, str]:
+    return {
+        "url": store.url,
+        "username": USER,
+        "password": PASSWORD,
+        "ca": f"@{folder}/ca",
+        "client_certificate": f"@{folder}/cert",
+        "client_key": f"@{folder}/{key}",
+    }
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_a_program_reads_and_writes_without_the_certificate(
+    proxied: Proxied, asking: Asking, version: str, tmp_path: Path
+) -> None:
+    store = asking.store
+    assert proxied.curl(asking.account, version, f"{store.url}a.txt") == (200, "for those who show one")
+    (tmp_path / "sent").write_bytes(b"x" * 3 * MIB)
+    assert proxied.curl(asking.account, version, "-T", str(tmp_path / "sent"), f"{store.url}b")[0] in (
+        201,
+        204,
+    )
+    assert (store.data / "b").stat().st_size == 3 * MIB
+    refused = proxied.run(
+        *("curl", "-sS", "--max-time", "10", "--cacert", f"{asking.folder}/ca", f"{store.url}a.txt")
+    )
+    assert refused.returncode != 0, "the store must not be open to those who show none"
+
+
+def test_a_large_file_both_ways_takes_no_memory(proxied: Proxied, asking: Asking, tmp_path: Path) -> None:
+    with (asking.store.data / "large").open("wb") as file:
+        file.truncate(256 * MIB)
+    url = asking.store.url
+    proxied.curl(asking.account, "-o", "/dev/null", "-r", "0-1000000", f"{url}large")
+    before = resident(proxied)
+    assert proxied.curl(asking.account, "-o", str(tmp_path / "got"), f"{url}large")[0] == 200
+    assert (tmp_path / "got").stat().st_size == 256 * MIB
+    assert proxied.curl(asking.account, "-T", str(tmp_path / "got"), f"{url}sent")[0] in (201, 204)
+    assert (asking.store.data / "sent").stat().st_size == 256 * MIB
+    assert resident(proxied) - before < 48 * MIB
+
+
+def test_the_api_shows_it_too(proxied: Proxied, asking: Asking) -> None:
+    api = f"http://127.0.0.1:{proxied.port}/v1/accounts/{asking.account.id}"
+    bearer = ("-H", f"Authorization: Bearer {asking.account.token}")
+    listed = proxied.run("curl", "-sS", *bearer, f"{api}/storage/folders/root/contents")
+    assert "a.txt" in listed.stdout, listed.stdout
+    uri = ("-H", "X-Kloudless-Raw-URI: a.txt", "-H", "X-Kloudless-Raw-Method: GET")
+    raw = proxied.run("curl", "-sS", *bearer, *uri, "-X", "POST", f"{api}/raw")
+    assert raw.stdout == "for those who show one"
+
+
+def test_the_proxy_never_holds_the_key(proxied: Proxied, asking: Asking) -> None:
+    """Looked for in the writable memory of the proxy's process, after it was used."""
+    assert proxied.curl(asking.account, f"{asking.store.url}a.txt")[0] == 200
+    lines = [line.encode() for line in asking.shown.key.splitlines() if "PRIVATE" not in line]
+    assert any(line in memory(proxied, b"worker") for line in lines), "the search must find it where it is"
+    proxy = memory(proxied, b"proxy")
+    assert len(proxy) > MIB
+    assert not any(line in proxy for line in lines)
+
+
+def test_a_wrong_one_is_said_in_plain_words(proxied: Proxied, asking: Asking, tmp_path: Path) -> None:
+    stranger = Issuer("Stranger").issue("program", client=True)
+    for name, text in (("cert", stranger.certificate), ("key", stranger.key)):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "ca").write_text((asking.folder / "ca").read_text())
+    made = added(proxied, settings(asking.store, tmp_path))
+    assert "certificate" in made["checked"], made
+    code, why = proxied.curl(Account(made["id"], made["access_token"]), f"{asking.store.url}a.txt")
+    assert code == 502, why
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"client_certificate": "@{folder}/cert"}, "go together"),
+        ({"client_certificate": "@{folder}/cert", "client_key": "@{folder}/other"}, "another certificate"),
+        ({"client_certificate": "@{folder}/cert", "client_key": "@{folder}/ca"}, "must be PEM"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    proxied: Proxied, asking: Asking, given: dict[str, str], said: str
+) -> None:
+    (asking.folder / "other").write_text(Issuer().issue("other", client=True).key)
+    pairs = {"url": asking.store.url, **{k: v.format(folder=asking.folder) for k, v in given.items()}}
+    words = [word for name, value in pairs.items() for word in ("--set", f"{name}={value}")]
+    into = ("--app", proxied.app["id"], "--data", str(proxied.data))
+    done = proxied.run(*ISTHMUS, "account", "add", "webdav", *into, *words)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not any(line in done.stderr for line in asking.shown.key.splitlines()[1:-1])
+
+
+def added(proxied: Proxied, given: dict[str, str]) -> dict[str, Any]:
+    words = [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
+    made: dict[str, Any] = proxied.isthmus("account", "add", "webdav", "--app", proxied.app["id"], *words)
+    return made
+
+
+def memory(proxied: Proxied, role: bytes) -> bytes:
+    """What is written in the memory of the gateway's process of that role."""
+    found = bytearray()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            ours = f"ISTHMUS_DATA={proxied.data}".encode() in (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if not ours or role not in command:
+            continue
+        with (process / "mem").open("rb", buffering=0) as memory_file:
+            for line in (process / "maps").read_text().splitlines():
+                span, rights, *_ = line.split()
+                if rights.startswith("rw"):
+                    start, end = (int(at, 16) for at in span.split("-"))
+                    memory_file.seek(start)
+                    found += memory_file.read(end - start)
+    return bytes(found)
