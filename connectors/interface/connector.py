@@ -27,6 +27,15 @@ class Settings(BaseModel):
         """The account's name for people, such as `user@host`; never a secret."""
         return type(self).__name__
 
+    def trusting(self, authorities: str | None) -> Self:
+        """These settings, where they leave open whom to trust for TLS: with these authorities (PEM).
+
+        A connector takes part by a setting `ca` of the kind `values.Certificates`.
+        """
+        if authorities is None or "ca" not in type(self).model_fields or getattr(self, "ca", None):
+            return self
+        return self.model_copy(update={"ca": authorities})
+
     def identity(self) -> Identity | None:
         """The client certificate that the account shows to its store, if it has one."""
         return None

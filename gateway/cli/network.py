@@ -2,13 +2,15 @@
 
 import base64
 import hashlib
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
-from gateway.access import tokens
+from gateway.access import authorities, tokens
 from gateway.cli.output import Data, Json, fail, run, show, show_rows
 from gateway.cli.state import State, opened
 from gateway.operations import TunnelView, WorkerUnavailable
@@ -60,6 +62,43 @@ def invite(
             }
 
     show(run(work()), as_json)
+
+
+@network.command("trust")
+def trust(
+    name: str,
+    ca: Annotated[Path | None, typer.Option(help="A file with PEM certificates of authorities.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Trust whom the gateway's machine trusts.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Sets, or shows, whom the network's stores are checked with; an account's own 'ca' goes before it."""
+    if ca is not None and clear:
+        fail("--ca and --clear exclude each other")
+
+    async def work() -> list[dict[str, object]]:
+        async with opened(data) as state, state.database.session() as session:
+            found = await networks.by_name(session, name)
+            if found is None:
+                fail(f"there is no network {name}: run 'isthmus network create {name}' first")
+            trusted = found.authorities
+            if ca is not None or clear:
+                trusted = None if ca is None else _authorities(ca)
+                await networks.trust(session, found.id, trusted)
+                listed = [one.fingerprint for one in authorities.described(trusted)] if trusted else []
+                await audit.append(session, "cli", "network.trust", str(found.id), {"fingerprints": listed})
+            return [asdict(one) for one in authorities.described(trusted)] if trusted else []
+
+    show_rows("authorities", run(work()), as_json)
+
+
+def _authorities(file: Path) -> str:
+    try:
+        return authorities.checked(file.read_text())
+    except OSError as error:
+        fail(f"--ca {file}: {error.strerror}")
+    except ValueError as error:  # BadAuthorities, or bytes that are no text
+        fail(f"--ca {file}: {error}")
 
 
 @network.command("list")

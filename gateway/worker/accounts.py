@@ -18,7 +18,7 @@ from store import envelope
 from store.engine import Database
 from store.envelope import unseal
 from store.errors import Stale
-from store.queries import accounts
+from store.queries import accounts, networks
 
 _log = logging.getLogger(__name__)
 _CLOSE_AFTER_IDLE = 300.0
@@ -105,10 +105,12 @@ class Accounts:
     async def _load(self, account_id: int) -> OpenAccount:
         async with self._database.session() as session:
             row = await accounts.fetch(session, account_id)
+            authorities = await networks.authorities_of(session, row.network_id) if row else None
         if row is None or row.credential is None:
             raise NotFound("there is no such account")
         kind = registry.require(row.service)
-        settings = kind.settings.model_validate_json(self.unseal_credential(account_id, row.credential))
+        known = kind.settings.model_validate_json(self.unseal_credential(account_id, row.credential))
+        settings = known.trusting(authorities)
         ids = Ids(self._ids_secret, account_id)
         dialer = self._dialer_of(row.network_id)
         senders = Senders(dialer, self._idle_timeout, settings.identity())

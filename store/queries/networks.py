@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store.tables import Agent, Enrolment, Network
+from store.tables import Account, Agent, Enrolment, Network
 
 
 async def create(session: AsyncSession, name: str) -> Network:
@@ -30,6 +30,24 @@ async def every(session: AsyncSession) -> Sequence[Network]:
 async def fetch(session: AsyncSession, network_id: int) -> Network | None:
     """The network, or None."""
     return await session.get(Network, network_id)
+
+
+async def authorities_of(session: AsyncSession, network_id: int | None) -> str | None:
+    """Whom the network's stores are checked with, as PEM; None where nobody said, or without a network."""
+    if network_id is None:
+        return None
+    return await session.scalar(select(Network.authorities).where(Network.id == network_id))
+
+
+async def trust(session: AsyncSession, network_id: int, authorities: str | None) -> None:
+    """Sets whom the network's stores are checked with, as PEM; None is whom the machine trusts.
+
+    Its accounts' revisions grow, so that workers open them anew and the proxy asks again.
+    """
+    network = update(Network).where(Network.id == network_id)
+    await session.execute(network.values(authorities=authorities))
+    members = update(Account).where(Account.network_id == network_id)
+    await session.execute(members.values(revision=Account.revision + 1))
 
 
 async def add_enrolment(session: AsyncSession, network_id: int, digest: bytes, expires: datetime) -> None:

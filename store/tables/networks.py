@@ -14,6 +14,7 @@ class Network(Created, Base):
     __tablename__ = "networks"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(255), unique=True)
+    authorities: Mapped[str | None] = mapped_column(Text)  # PEM; None: whom the machine trusts
 
 
 class Agent(Created, Base):

@@ -93,6 +93,17 @@ def test_exec_moves_a_large_file_both_ways(behind: Behind) -> None:
     assert hashlib.sha256(copied).digest() == hashlib.sha256(content).digest()
 
 
+def test_the_networks_authorities_serve_an_account_without_its_own(behind: Behind) -> None:
+    trusted = behind.proxied.folder / "ca.pem"
+    behind.proxied.isthmus("network", "trust", "office", "--ca", str(trusted))
+    account = behind.proxied.add(
+        *("webdav", "--network", "office"), url=behind.store.url, username=USER, password=PASSWORD
+    )
+    (behind.store.data / "c.txt").write_text("trusted")
+    assert behind.proxied.curl(account, f"{behind.store.url}c.txt") == (200, "trusted")
+    behind.proxied.isthmus("network", "trust", "office", "--clear")
+
+
 def test_the_agents_allow_list_decides(behind: Behind) -> None:
     """Another port in there is neither the account's nor, were it one, on the agent's list."""
     url = f"http://localhost:{behind.store.port + 1}/"
