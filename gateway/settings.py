@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     proxy_private: list[IPv4Network | IPv6Network] = []
     proxy_cookies: Literal["strip", "pass"] = "strip"
     proxy_store_tls: Literal["proxy", "worker"] = "proxy"
+    proxy_ca_overlap: float = Field(default=30 * 86400.0, ge=0)
 
     @property
     def keys(self) -> Path:
@@ -76,13 +77,8 @@ class Settings(BaseSettings):
 
     @property
     def proxy_ca(self) -> Path:
-        """The certificate that the native proxy's clients trust."""
+        """The certificates that the native proxy's clients trust, the one that signs first."""
         return self.keys / "proxy-ca.pem"
-
-    @property
-    def proxy_ca_key(self) -> Path:
-        """Its key, for the proxy's user alone."""
-        return self.keys / "proxy-ca.key.pem"
 
     @property
     def proxy_place(self) -> Path:

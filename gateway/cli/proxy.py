@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import settings as gateway_settings
 from gateway.access import tokens
 from gateway.access.scopes import BadScope, Scope
+from gateway.cli import authority
 from gateway.cli.output import Data, Json, fail, run, show, show_rows
 from gateway.cli.state import State, opened
 from store.queries import accounts, audit, proxy_tokens
@@ -18,30 +18,7 @@ from store.tables import ProxyToken
 proxy = typer.Typer(help="The native proxy: its tokens and its certificate authority.", no_args_is_help=True)
 token = typer.Typer(help="Tokens that may less than their account.", no_args_is_help=True)
 proxy.add_typer(token, name="token")
-
-_TRUST = """To trust it:
-  Debian, Ubuntu   sudo cp FILE /usr/local/share/ca-certificates/isthmus.crt && sudo update-ca-certificates
-  Fedora, RHEL     sudo cp FILE /etc/pki/ca-trust/source/anchors/isthmus.pem && sudo update-ca-trust
-  macOS            sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain FILE
-  Windows          certutil -addstore -f ROOT FILE
-  Firefox          Settings, Certificates, View Certificates, Authorities, Import
-  one program      SSL_CERT_FILE=FILE REQUESTS_CA_BUNDLE=FILE CURL_CA_BUNDLE=FILE NODE_EXTRA_CA_CERTS=FILE
-                   AWS_CA_BUNDLE=FILE GIT_SSL_CAINFO=FILE; 'isthmus exec' sets them all"""
-
-
-@proxy.command("ca")
-def ca(data: Data = None, as_json: Json = False) -> None:
-    """Prints the certificate that the proxy's clients trust, and how to trust it."""
-    settings = gateway_settings.load(data)
-    try:
-        pem = settings.proxy_ca.read_text()
-    except OSError:
-        fail(f"{settings.data} has no authority yet: run 'isthmus init --data {settings.data}' first")
-    if as_json:
-        show({"file": str(settings.proxy_ca), "certificate": pem}, as_json)
-        return
-    typer.echo(pem, nl=False)
-    typer.echo(_TRUST.replace("FILE", str(settings.proxy_ca)), err=True)
+proxy.add_typer(authority.authority, name="ca")
 
 
 @token.command("create")

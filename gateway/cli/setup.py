@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway import settings as gateway_settings
 from gateway import supervisor
 from gateway.cli.output import Data, Json, fail, run, show
-from gateway.proxy import ca
+from gateway.proxy import rotation
 from gateway.settings import Settings
 from store import envelope, migrate
 from store.engine import open_database
@@ -30,7 +30,7 @@ def init(data: Data = None, as_json: Json = False) -> None:
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o750)
     keyfiles.create_pair(settings.keys)
     _make_hub_key(settings.keys)
-    ca.create(settings.proxy_ca_key, settings.proxy_ca)
+    rotation.create(settings.keys)
     migrate.upgrade(settings.database_url)
     run(_make_id_secret(settings))
     file = settings.data / "isthmus.toml"
@@ -85,7 +85,8 @@ def protect(
     try:
         keyfiles.protect(keyfiles.KeyPaths.in_directory(settings.keys), worker_user, api_user)
         if proxy_user is not None:
-            keyfiles.protect_for(settings.proxy_ca_key, proxy_user)
+            for key in rotation.key_files(settings.keys):
+                keyfiles.protect_for(key, proxy_user)
     except OSError as error:
         fail(str(error))
     show({"keys": str(settings.keys), "private_readable_by": worker_user}, as_json)
@@ -94,7 +95,7 @@ def protect(
 def _require_proxy(settings: Settings) -> None:
     if find_spec("mitmproxy") is None:
         fail("the native proxy needs mitmproxy: pip install 'isthmus[gateway,proxy]' brings it")
-    if not settings.proxy_ca_key.exists():
+    if not rotation.key_files(settings.keys):
         fail(f"the proxy has no certificate authority yet: run 'isthmus init --data {settings.data}'")
 
 

@@ -1,6 +1,8 @@
 """The native proxy: programs that speak a store's own API reach it without holding its credential.
 
-ca            the certificate authority that clients trust; needs no mitmproxy
+ca            a certificate authority that clients trust, constrained to hosts or not; needs no mitmproxy
+rotation      the authorities on disk: which signs, which is next; needs no mitmproxy
+leaves        the certificates that clients are shown
 grants        what one token may carry: pure decisions
 access        who is there: accounts, tokens, limits on attempts
 injection     mitmproxy's hooks: refuse, or authorise and send on its way

@@ -1,42 +1,61 @@
 """TLS on both sides: our authority towards clients; stores are checked with what each is trusted by."""
 
+import logging
 import ssl
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mitmproxy import certs, connection, tls
 from mitmproxy.addons.tlsconfig import DEFAULT_HOSTFLAGS, TlsConfig
+from mitmproxy.proxy import context
 from OpenSSL import SSL, crypto
+
+from gateway.proxy.ca import ascii_host
+from gateway.proxy.leaves import Leaves, NotCovered
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 type Place = tuple[str, int]
 
+_log = logging.getLogger(__name__)
+
 
 class Certificates(TlsConfig):
     """mitmproxy's own addon with our authority in place of the one it would make in a home folder."""
 
-    def __init__(self, key_file: Path, certificate_file: Path) -> None:
-        key = load_pem_private_key(key_file.read_bytes(), password=None)
-        self.certstore = certs.CertStore(
-            default_privatekey=key,  # type: ignore[arg-type]  # the EC key that `ca` made
-            default_ca=certs.Cert.from_pem(certificate_file.read_bytes()),
-            default_chain_file=None,
-            default_crl=b"",
-            dhparams=None,  # type: ignore[arg-type]  # only for ciphers that nobody uses any more
-        )
+    def __init__(self, leaves: Leaves) -> None:
+        self._leaves = leaves
+        self.certstore: Any = SimpleNamespace(dhparams=None)  # all that mitmproxy asks of it here
         self._trusted: MutableMapping[connection.Client, dict[Place, str]] = WeakKeyDictionary()
 
     def trust(self, client: connection.Client, place: Place, pem: str | None) -> None:
         """What a store is checked with for this client, as PEM; None is the machine's own list."""
         if pem is not None:
             self._trusted.setdefault(client, {})[place] = pem
+
+    def require(self, host: str) -> None:
+        """Raises NotCovered for a host for which no client takes a certificate of ours."""
+        self._leaves.require(ascii_host(host))
+
+    def get_cert(self, conn_context: context.Context) -> certs.CertStoreEntry:
+        """The certificate for the client: for the server name that it asks for, and the host of CONNECT."""
+        client, place = conn_context.client, conn_context.server.address
+        names = [client.sni or client.sockname[0], *([place[0]] if place else [])]
+        leaf = self._leaves.of([ascii_host(name) for name in names])
+        return certs.CertStoreEntry(certs.Cert(leaf.certificate), leaf.key, None, [certs.Cert(leaf.issuer)])
+
+    def tls_start_client(self, tls_start: tls.TlsData) -> None:
+        """TLS with a client; it ends where we have no certificate."""
+        try:
+            super().tls_start_client(tls_start)
+        except (NotCovered, ValueError) as error:
+            _log.warning("no certificate for a client: %s", error)
 
     def configure(self, updated: set[str]) -> None:
         """Nothing is read from mitmproxy's own configuration folder."""

@@ -31,6 +31,7 @@ from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates, Place
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
 from gateway.proxy.layers import AGAIN, WORKER_TLS
+from gateway.proxy.leaves import NotCovered
 from gateway.proxy.websockets import PASSES, wanted
 
 if TYPE_CHECKING:
@@ -98,10 +99,23 @@ class Injection:
         async def decide() -> None:
             proof, grant = await self._who(flow)
             place = plain_host(flow.request.host), flow.request.port
-            grant.require_host(await self._access.origins(grant), *place)
+            origins = await self._access.origins(grant)
+            grant.require_host(origins, *place)
+            self._require_certificate(origins, *place)
             self._opened[flow.client_conn] = proof, grant
 
         await _or_refuse(flow, decide)
+
+    def _require_certificate(self, origins: Sequence[Origin], host: str, port: int) -> None:
+        """Raises Denied for a place of TLS for which clients would take no certificate of ours."""
+        origin = origin_at(origins, host, port)
+        if origin is None or origin.scheme != "https":
+            return
+        try:
+            self._certificates.require(host)
+        except NotCovered as error:
+            _log.warning("%s", error)
+            raise Denied(503, str(error)) from None
 
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """A request's head: refused, or replaced by what the worker says."""

@@ -7,6 +7,7 @@ nor reach a store on its own. uvloop is not used: mitmproxy breaks on it with Py
 import asyncio
 import logging
 import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from gateway.proxy.access import Access
 from gateway.proxy.certificates import Certificates
 from gateway.proxy.injection import Injection
 from gateway.proxy.layers import Layers
+from gateway.proxy.leaves import Leaves, Signing
 from gateway.settings import Settings
 from store import version
 from store.engine import Database, open_database
@@ -90,7 +92,8 @@ class Announced:
 def build(settings: Settings, database: Database, operations: Operations) -> Master:
     """The proxy as a list of its parts; what it is given stays the caller's to close."""
     master = Master(Options(listen_host=settings.host, listen_port=settings.proxy_port or 0))
-    certificates = Certificates(settings.proxy_ca_key, settings.proxy_ca)
+    overlap = timedelta(seconds=settings.proxy_ca_overlap)
+    certificates = Certificates(Leaves(Signing(settings.keys, overlap)))
     master.addons.add(  # type: ignore[no-untyped-call]  # mitmproxy's, as the two below
         Proxyserver(),  # type: ignore[no-untyped-call]
         Announced(settings.proxy_place),

@@ -88,6 +88,15 @@ def protect_for(path: Path, user: str) -> None:
     _setfacl(f"u:{user}:rx", path.parent)
 
 
+def same_readers(path: Path, like: Path) -> None:
+    """Lets those read the file who read the other: its owner, where we may give it away, and its ACL's."""
+    owner = like.stat()
+    if os.geteuid() == _ROOT:
+        os.chown(path, owner.st_uid, owner.st_gid)
+    with contextlib.suppress(OSError):  # none there, or none on this file system
+        os.setxattr(path, _ACL, os.getxattr(like, _ACL))
+
+
 def readable(path: Path) -> bool:
     """Whether this process could read the file."""
     return os.access(path, os.R_OK)

@@ -68,6 +68,12 @@ async def count(session: AsyncSession, application_id: str, **filters: Any) -> i
     return await session.scalar(_filtered(select(func.count(Account.id)), application_id, **filters)) or 0
 
 
+async def usable(session: AsyncSession) -> Sequence[Account]:
+    """Every account of anybody's that is on, in id order."""
+    on = select(Account).where(Account.enabled, Account.active)
+    return (await session.scalars(on.order_by(Account.id))).all()
+
+
 async def change(session: AsyncSession, account_id: int, **fields: Any) -> None:
     """Sets plain columns of an account."""
     await session.execute(update(Account).where(Account.id == account_id).values(**fields, modified=now()))
