@@ -1,6 +1,5 @@
 """One API as requests see it: its place, its connections, and the authorisation that they carry."""
 
-import ssl
 from urllib.parse import urlsplit
 
 from connectors.http.credentials import credentials_of
@@ -10,6 +9,7 @@ from connectors.http1.authorisation import Authorisation
 from connectors.http1.connection import Headers
 from connectors.http1.others import require_below
 from connectors.http1.places import client_of
+from connectors.http1.secure import tls_context
 from connectors.interface import Authorised, Context, Origin, Request
 
 _MOST_CONNECTIONS = 64
@@ -28,7 +28,7 @@ class Server:
     def __init__(self, settings: HttpSettings, context: Context) -> None:
         self.place = Origin.of(settings.url, settings.ca)
         self.root = self.place.path if urlsplit(settings.url).path[-1:] in ("", "/") else self.place.path[:-1]
-        tls = ssl.create_default_context(cadata=settings.ca) if self.place.scheme == "https" else None
+        tls = tls_context(settings.ca, settings.identity()) if self.place.scheme == "https" else None
         self._client = client_of(self.place, context, tls, max_connections=_MOST_CONNECTIONS)
         self._credentials = credentials_of(settings, context)
 

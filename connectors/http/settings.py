@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.interface import Settings
+from connectors.interface import Identity, Settings
+from connectors.interface.identity import ClientCertificate, ClientKey
 from connectors.interface.values import Certificates, checked_url
 
 Kind = Literal["none", "basic", "bearer", "header", "query", "oauth"]
@@ -73,6 +74,8 @@ class HttpSettings(Settings):
         description="Of oauth: PEM certificates to trust for token_url; empty: the gateway machine's own.",
     )
     ca: Certificates = None
+    client_certificate: ClientCertificate = None
+    client_key: ClientKey = None
 
     @field_validator(*sorted(_OF_ONE_KIND | {"username"}), mode="before")
     @classmethod
@@ -130,6 +133,20 @@ class HttpSettings(Settings):
         if self.auth == "oauth" and self.client_secret is None and self.refresh_token is None:
             raise ValueError("auth oauth needs client_secret, or the refresh_token of a public client")
         return self
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> Self:
+        self.identity()
+        return self
+
+    def identity(self) -> Identity | None:
+        """What the account shows to a server that asks for a client certificate."""
+        return Identity.of(self.client_certificate, self.client_key)
+
+    def trusting(self, authorities: str | None) -> Self:
+        """As any settings; the token endpoint is reached through the same network, and trusted alike."""
+        made = super().trusting(authorities)
+        return made if made.token_ca else made.model_copy(update={"token_ca": authorities})
 
     def display_name(self) -> str:
         """`user@host`, or the host."""

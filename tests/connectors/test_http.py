@@ -96,7 +96,7 @@ def test_each_setting_is_described_and_secrets_are_write_only() -> None:
     fields = settings_schema(HttpConnector)["properties"]
     assert all(field["description"] for field in fields.values())
     assert {name for name, field in fields.items() if field.get("writeOnly")} == {
-        *("password", "token", "client_secret", "refresh_token")
+        *("password", "token", "client_secret", "refresh_token", "client_key")
     }
 
 

@@ -50,7 +50,7 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     ):
         (store.data / "a.txt").write_text("from inside")
         proxied.set_up()
-        with proxied.serving(), agent(proxied, network, f"localhost:{store.port}"):
+        with proxied.serving(), agent(proxied, network, store.port):
             proxied.isthmus("network", "trust", "office", "--ca", f"{folder}/ca")
             account = proxied.add(
                 *("webdav", "--network", "office"),
