@@ -20,6 +20,7 @@ async def create(
     part_size: int,
     parallel: bool,
     expires: datetime,
+    replaces: bool = False,
 ) -> Upload:
     """The new upload, with a random id. Raises Missing when the account is gone."""
     upload = Upload(
@@ -31,6 +32,7 @@ async def create(
         part_size=part_size,
         parallel=parallel,
         expires=expires,
+        replaces=replaces,
     )
     session.add(upload)
     await session.flush()

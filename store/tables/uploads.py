@@ -19,6 +19,7 @@ class Upload(Created, Base):
     state: Mapped[str] = mapped_column(Text)
     part_size: Mapped[int] = mapped_column(BigInteger)
     parallel: Mapped[bool]
+    replaces: Mapped[bool] = mapped_column(default=False)  # a file had the name when it began
     expires: Mapped[datetime] = mapped_column(Moment, index=True)
 
 
