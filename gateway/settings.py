@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     fetch_timeout: float = Field(default=30.0, gt=0)
     fetch_least_rate: float = Field(default=1024.0, ge=0)
 
+    # events: how often stores are looked through, how far, how many at once; how long events are kept
+    events_interval: float = Field(default=300.0, gt=0)
+    events_entries: int = Field(default=1_000_000, ge=1)
+    events_at_once: int = Field(default=2, ge=1, le=64)
+    events_kept: float = Field(default=7 * 86400.0, gt=0)
+
     # the native proxy; without a port it is not started
     proxy_port: int | None = Field(default=None, ge=0, le=65535)
     proxy_url: str | None = None

@@ -2,6 +2,7 @@
 
 from gateway.operations.client import Operations
 from gateway.operations.errors import WorkerUnavailable
+from gateway.operations.events import EventsView, EventView
 from gateway.operations.extras import PropertyView, permission_from_json
 from gateway.operations.grants import NetworkView, OriginsView
 from gateway.operations.messages import (
@@ -24,6 +25,8 @@ __all__ = [
     "AccountRef",
     "Conflict",
     "EntryView",
+    "EventView",
+    "EventsView",
     "NetworkView",
     "Operations",
     "OriginsView",

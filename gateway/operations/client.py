@@ -13,6 +13,7 @@ from connectors.interface import Unavailable
 from gateway import telemetry
 from gateway.operations import wire, wishes
 from gateway.operations.errors import WorkerUnavailable, from_json
+from gateway.operations.events import Events
 from gateway.operations.extras import Extras
 from gateway.operations.grants import Grants
 from gateway.operations.messages import (
@@ -28,6 +29,7 @@ from gateway.operations.raw import RawRequests
 from gateway.operations.uploads import Uploads
 
 _MOST_JSON = 64 * 1024 * 1024
+_MOST_WAITING = 4096
 
 
 class Operations:
@@ -42,6 +44,9 @@ class Operations:
             return transport, protocol
 
         self._client = http1.Client(connect, host="worker", max_connections=connections, idle_timeout=None)
+        # those who wait for events hold a connection each: none of those that others need
+        self._waiting = http1.Client(connect, host="worker", max_connections=_MOST_WAITING, idle_timeout=None)
+        self.events = Events(self._ask_waiting)
         self.uploads = Uploads(self._call)
         self.extras = Extras(self._call)
         self.grants = Grants(self._call)
@@ -50,6 +55,7 @@ class Operations:
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
+        await self._waiting.aclose()
 
     async def ready(self) -> bool:
         """Whether a worker answers."""
@@ -285,7 +291,12 @@ class Operations:
         /,
         **arguments: Any,
     ) -> Any:
-        response = await self._send(name, arguments, body, length)
+        return await self._answer(await self._send(name, arguments, body, length))
+
+    async def _ask_waiting(self, name: str, **arguments: Any) -> Any:
+        return await self._answer(await self._send(name, arguments, client=self._waiting))
+
+    async def _answer(self, response: http1.Response) -> Any:
         try:
             return orjson.loads(await response.read(_MOST_JSON))
         except Unavailable as error:
@@ -297,16 +308,20 @@ class Operations:
         arguments: dict[str, Any],
         body: AsyncIterator[bytes] | bytes | None = None,
         length: int | None = None,
+        client: http1.Client | None = None,
     ) -> http1.Response:
         if "account" in arguments:
             wished = wishes.current.get()
             arguments |= {"raw": wished.raw, "headers": dict(wished.headers)}
             arguments.setdefault("actor", wished.actor)
+            arguments["ip"] = wished.ip
         headers = [(wire.ARGUMENTS, wire.pack(arguments))]
         if (request_id := telemetry.request_id.get()) is not None:
             headers.append((wire.REQUEST_ID, request_id.encode()))
         try:
-            response = await self._client.request("POST", f"/{name}", headers, body=body, length=length)
+            response = await (client or self._client).request(
+                "POST", f"/{name}", headers, body=body, length=length
+            )
         except Unavailable as error:
             raise WorkerUnavailable("no worker took the request; try again in a moment") from error
         if response.status == wire.FAILED:

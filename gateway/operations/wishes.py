@@ -13,11 +13,13 @@ class Wishes:
         raw: entries with the store's own description.
         headers: sent to the store with its requests.
         actor: who asks, as the audit log names them; None for the gateway itself.
+        ip: from which address; None where that says nothing.
     """
 
     raw: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     actor: str | None = None
+    ip: str | None = None
 
 
 _NONE = Wishes()

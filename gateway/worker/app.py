@@ -5,6 +5,7 @@ Plain ASGI rather than a framework: the only client is our own api, and requests
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 from connectors.interface import StoreError
@@ -14,10 +15,12 @@ from gateway.operations.errors import to_json
 from gateway.worker.answers import ClientGone, Receive, Send, Started, body_of, ended_by, until_gone
 from gateway.worker.audit.trail import Trace
 from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
+from gateway.worker.events.changes import followed
 from gateway.worker.operations import (
     contents,
     copies,
     entries,
+    events,
     extras,
     fetches,
     finding,
@@ -44,7 +47,7 @@ OPERATIONS: dict[str, Operation] = (
     | tickets.OPERATIONS
 )
 UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS | grants.UPLOADS
-LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG
+LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG | events.LONG
 
 
 class Worker:
@@ -82,11 +85,16 @@ class Worker:
             if body is None:
                 over.set()
             await until_gone(receive, raw.send(self._desk, arguments, body, send, over), after=over)
-        elif (upload := UPLOADS.get(path)) is not None:
-            await send.json(await upload(self._desk, arguments, body_of(receive)))
-        elif (long_one := LONG.get(path)) is not None:
-            await send.json(await until_gone(receive, long_one(self._desk, arguments, Progress())))
-        elif (operation := OPERATIONS.get(path)) is not None:
-            await send.json(await operation(self._desk, arguments))
+        elif (work := self._work(path, arguments, receive)) is not None:
+            await send.json(await followed(self._desk, path, arguments, work))
         else:
             await send.json({"error": "Unsupported", "message": f"no operation {path}"}, status=wire.FAILED)
+
+    def _work(self, path: str, arguments: Arguments, receive: Receive) -> Awaitable[Any] | None:
+        """What an operation that answers in JSON does; None when there is none of that name."""
+        if (upload := UPLOADS.get(path)) is not None:
+            return upload(self._desk, arguments, body_of(receive))
+        if (long_one := LONG.get(path)) is not None:
+            return until_gone(receive, long_one(self._desk, arguments, Progress()))
+        operation = OPERATIONS.get(path)
+        return None if operation is None else operation(self._desk, arguments)

@@ -13,6 +13,7 @@ from gateway.worker.audit.trail import Trail
 from gateway.worker.audit.uses import Uses
 from gateway.worker.content.turns import Turns
 from gateway.worker.content.walks import Bounds
+from gateway.worker.feeds import Collecting, Feeds
 from gateway.worker.outside.fetching import Fetcher
 from gateway.worker.outside.ingress import Ingress
 from gateway.worker.tasks import Progress, Tasks
@@ -35,6 +36,8 @@ class Desk:
         walking: what one walk may cost.
         files_at_once: of one copy that streams.
         store_tls: who speaks TLS with the stores of proxied requests, where both could.
+        feeds: the accounts' events.
+        collecting: how often and how far stores are looked through for events.
     """
 
     database: Database
@@ -51,6 +54,8 @@ class Desk:
     uses: Uses
     ingress: Ingress
     store_tls: Literal["proxy", "worker"]
+    feeds: Feeds
+    collecting: Collecting
     turns: Turns = field(default_factory=Turns)
 
     @classmethod
@@ -85,6 +90,13 @@ class Desk:
             trail=Trail(uses),
             ingress=Ingress(settings, hub),
             store_tls=settings.proxy_store_tls,
+            feeds=Feeds(database),
+            collecting=Collecting(
+                interval=settings.events_interval,
+                entries=settings.events_entries,
+                at_once=settings.events_at_once,
+                kept=settings.events_kept,
+            ),
         )
 
     async def account(self, arguments: Arguments) -> OpenAccount:

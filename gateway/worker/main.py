@@ -24,6 +24,7 @@ from gateway.tunnel import DirectDialer, Hub, NetworkDialer
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
 from gateway.worker.desk import Desk
+from gateway.worker.events import collector
 from gateway.worker.operations import uploads
 from store import envelope, version
 from store.engine import Database, open_database
@@ -129,6 +130,8 @@ async def _serve(settings: Settings, desk: Desk) -> None:
                 group.create_task(desk.trail.run(), name="audit of looks"),
                 group.create_task(desk.ingress.run(), name="the proxy's way to stores"),
                 group.create_task(desk.uses.run(), name="audit of credentials used"),
+                group.create_task(desk.feeds.run(), name="events of other workers"),
+                group.create_task(collector.run(desk), name="events of stores"),
             )
             await server.serve(sockets=[_listen(settings.worker_socket)])
             for one in beside:

@@ -12,6 +12,7 @@ PAGES = {
     "recent_": "search.md",
     "tasks_": "tasks.md",
     "copy_": "tasks.md",
+    "events_": "events.md",
     "fetch_": "upload-from-url.md",
     "proxy_": "proxy.md",
 }

@@ -123,9 +123,7 @@ class Walk:
         """
         looked, deadline = 0, self.bounds.clock() + self.bounds.seconds
         while self._path or self._later:
-            if not self._path:
-                self._path.append(Place(self._later.pop(0)))
-            place = self._path[-1]
+            place = self._place()
             if self.bounds.clock() >= deadline and looked:
                 self.stopped = f"after {self.bounds.seconds:g} seconds"
                 return
@@ -138,6 +136,25 @@ class Walk:
                 place.seen += 1
                 yield page.entries[place.seen - 1]
             self._go_on()
+
+    async def pages(self) -> AsyncIterator[Sequence[Entry]]:
+        """Every entry below the folders, as the store's listings have them, without a bound.
+
+        Nothing is listed ahead: a page is asked for when it is wanted. Raises as `entries`.
+        """
+        while self._path or self._later:
+            place = self._place()
+            page = await self._look(place)
+            if page is not None and place.seen < len(page.entries):
+                first, place.seen = place.seen, len(page.entries)
+                yield page.entries[first:]
+            self._go_on()
+
+    def _place(self) -> Place:
+        """Where the walk stands: in the first folder that is left, if it is in none."""
+        if not self._path:
+            self._path.append(Place(self._later.pop(0)))
+        return self._path[-1]
 
     async def _look(self, place: Place) -> Page | None:
         """The page where the place is, unless all of it was yielded before."""

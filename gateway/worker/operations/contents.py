@@ -70,7 +70,7 @@ async def replace(desk: Desk, arguments: Arguments, body: AsyncIterator[bytes]) 
             replace=True,
             etag=arguments["etag"],
         )
-    return view(account, written).to_json()
+    return {**view(account, written).to_json(), "previous": view(account, entry).to_json()}
 
 
 UPLOADS: dict[str, Upload] = {"/write": write, "/replace": replace}

@@ -72,7 +72,7 @@ async def move_across(desk: Desk, arguments: Arguments, progress: Progress) -> A
         await _delete(source, entry, copying, made)
     await kept.copied(desk, source, entry, target, made)
     await kept.deleted(desk, source, entry)
-    return _shown(target, made)
+    return {**_shown(target, made), "previous": view(source, entry).to_json()}
 
 
 async def move(desk: Desk, arguments: Arguments, progress: Progress) -> Any:

@@ -71,7 +71,7 @@ async def move(desk: Desk, arguments: Arguments) -> Any:
     not_into_itself(entry, parent)
     moved = await connector.move(raw_id, parent, name)
     await kept.moved(desk, account, entry, moved)
-    return {"entry": view(account, moved).to_json()}
+    return {"entry": view(account, moved).to_json(), "previous": view(account, entry).to_json()}
 
 
 async def delete(desk: Desk, arguments: Arguments) -> Any:
@@ -87,7 +87,7 @@ async def delete(desk: Desk, arguments: Arguments) -> Any:
     else:
         await connector.delete(raw_id, recursive=recursive)
     await kept.deleted(desk, account, entry)
-    return {}
+    return {"previous": view(account, entry).to_json()}
 
 
 async def encode_raw_id(desk: Desk, arguments: Arguments) -> Any:

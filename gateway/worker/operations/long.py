@@ -4,6 +4,7 @@ from typing import Any
 
 from connectors.interface import Unsupported
 from gateway.worker.desk import Arguments, Desk, Long, Operation
+from gateway.worker.events.changes import followed
 from gateway.worker.operations import copies, fetches
 from gateway.worker.tasks import Progress
 
@@ -16,10 +17,11 @@ async def start_task(desk: Desk, arguments: Arguments) -> Any:
     work = RUNNABLE.get(operation)
     if work is None:
         raise Unsupported(f"{operation} can't be a task")
-    given = {name: arguments[name] for name in ("account", "raw", "headers")} | arguments["arguments"]
+    asking = {name: arguments.get(name) for name in ("account", "raw", "headers", "actor", "ip")}
+    given = asking | arguments["arguments"]
 
     async def carried(progress: Progress) -> Any:
-        return await work(desk, given, progress)
+        return await followed(desk, f"/{operation}", given, work(desk, given, progress))
 
     return {"id": await desk.tasks.start(arguments["account"]["id"], operation, carried)}
 

@@ -51,6 +51,7 @@ async def begin(desk: Desk, arguments: Arguments) -> Any:
                     state=begun.state,
                     part_size=begun.part_size,
                     parallel=begun.parallel,
+                    replaces=replace,
                     expires=now() + timedelta(seconds=desk.upload_expiry),
                 )
         except BaseException:
@@ -84,7 +85,10 @@ async def write_part(desk: Desk, arguments: Arguments, body: AsyncIterator[bytes
 
 
 async def complete(desk: Desk, arguments: Arguments) -> Any:
-    """The file. Its parts must be as many, and as large together, as whoever asks has checked."""
+    """The file. Its parts must be as many, and as large together, as whoever asks has checked.
+
+    `replaced` tells whether it took another's name, as far as that was there when the upload began.
+    """
     account, connector = await _able(desk, arguments)
     row = await _row(desk, account, arguments)
     async with desk.turns.end(row.id, stop_writers=False):
@@ -95,7 +99,7 @@ async def complete(desk: Desk, arguments: Arguments) -> Any:
         with busy(account):
             entry = await connector.complete_upload(row.state, parts)
         await _over(desk, row)
-    return view(account, entry).to_json()
+    return {**view(account, entry).to_json(), "replaced": row.replaces}
 
 
 async def abandon(desk: Desk, arguments: Arguments) -> Any:

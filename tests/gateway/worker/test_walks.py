@@ -233,3 +233,12 @@ async def test_a_store_that_can_list_no_trees_today_is_listed_folder_by_folder()
 async def test_a_made_up_cursor_is_named(cursor: str) -> None:
     with pytest.raises(InvalidName, match="page"):
         Walk.resumed(Fake(), WIDE, cursor)
+
+
+async def test_pages_are_what_the_store_listed_and_nothing_is_listed_ahead() -> None:
+    store = Fake(files=1500, folders=2, depth=1)
+    pages = Walk.below(store, dataclasses.replace(WIDE, entries=1), [""]).pages()
+    first = await anext(pages)
+    assert (len(first), store.listed) == (1000, [""])
+    sizes = [len(page) async for page in pages]
+    assert sizes == [502, 1000, 500, 1000, 500]
