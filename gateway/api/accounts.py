@@ -17,7 +17,7 @@ from gateway.api.bodies import json_object
 from gateway.api.call import Call, not_implemented, ref, resource
 from gateway.api.errors import ApiError, invalid
 from gateway.operations import AccountRef, WorkerUnavailable
-from store.queries import accounts, audit, networks
+from store.queries import accounts, audit, feeds, networks
 from store.tables import Account
 
 _STORE_WITHIN = 5.0
@@ -109,6 +109,7 @@ async def change(call: Call) -> Response:
         if fields or changes:
             told = {**fields, "settings": sorted(changes)} if changes else fields
             await audit.append(session, _actor(account), "account.change", str(account.id), told)
+        await feeds.hurry(session, account.id)
         changed = await accounts.fetch(session, account.id)
     call.parts.callers.forget()
     if changed is None:

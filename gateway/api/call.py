@@ -130,7 +130,8 @@ class Call(Request):
             raise not_implemented("X-Kloudless-Async (return_type=task) for this call")
         if "x-kloudless-as-user" in self.headers:
             raise ApiError(403, "forbidden", "X-Kloudless-As-User: this is not an admin account")
-        wishes.current.set(Wishes(self.wants_raw, raw_headers(self), self._actor))
+        address = None if self.client is None else self.client.host
+        wishes.current.set(Wishes(self.wants_raw, raw_headers(self), self._actor, address))
         return account
 
 

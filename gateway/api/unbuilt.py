@@ -11,8 +11,6 @@ _STORAGE = f"{_ACCOUNT}/storage"
 # path below an account: what is missing
 TABLE = {
     f"{_STORAGE}/files/{{id}}/thumbnail": "thumbnails",
-    f"{_ACCOUNT}/events": "events",
-    f"{_ACCOUNT}/events/{{rest:path}}": "events",
     f"{_ACCOUNT}/subscriptions/{{rest:path}}": "subscriptions",
     f"{_ACCOUNT}/tasks": "listing tasks",
     f"{_ACCOUNT}/cal/{{rest:path}}": "the Calendar API",

@@ -171,7 +171,7 @@ def test_other_fields(
     ("path", "named"),
     [
         ("storage/files/x/thumbnail", "thumbnails"),
-        ("events", "events"),
+        ("subscriptions/default", "subscriptions"),
         ("cal/calendars", "the Calendar API"),
         ("crm/contacts", "the CRM API"),
         ("team/users", "team: listing users and groups by the local connector"),
