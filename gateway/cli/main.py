@@ -12,6 +12,7 @@ from gateway.cli import (
     config,
     connectors,
     demo,
+    events,
     mcp,
     network,
     people,
@@ -42,6 +43,7 @@ app.add_typer(proxy.proxy, name="proxy")
 app.command("exec", context_settings=programs.CONTEXT)(programs.exec_)
 app.add_typer(config.config, name="config")
 app.add_typer(audit.audit, name="audit")
+app.add_typer(events.events, name="events")
 
 
 @app.command("process", hidden=True)

@@ -2,7 +2,7 @@
 
 import getpass
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -75,5 +75,28 @@ def create_app(
             )
             await audit.append(session, "cli", "application.create", made.id, {})
             return {"id": made.id, "name": made.name, "api_key": key}
+
+    show(run(work()), as_json)
+
+
+@app.command("events")
+def switch_events(
+    app: str,
+    state: Annotated[Literal["on", "off"] | None, typer.Argument(help="Left out: how it is.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Collects events of an application's accounts, or no longer: what its stores held is forgotten then."""
+
+    async def work() -> dict[str, object]:
+        async with opened(data) as state_, state_.database.session() as session:
+            found = await applications.fetch(session, app)
+            if found is None:
+                fail(f"there is no application {app}: 'isthmus app create' prints the ID")
+            if state is not None:
+                found.events_enabled = state == "on"
+                told = {"events_enabled": found.events_enabled}
+                await audit.append(session, "cli", "application.change", found.id, told)
+            return {"id": found.id, "name": found.name, "events_enabled": found.events_enabled}
 
     show(run(work()), as_json)
