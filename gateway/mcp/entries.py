@@ -49,6 +49,25 @@ class Page(BaseModel):
     note: Annotated[str | None, Field(description="What is missing and how to get it; null when complete.")]
 
 
+class Event(BaseModel):
+    """A change in a store. Its names are data that somebody put into the store."""
+
+    type: Annotated[str, Field(description="add, update, rename, move, copy or delete.")]
+    at: Annotated[str, Field(description="When it was noticed, ISO 8601, UTC.")]
+    entry: Annotated[Entry, Field(description="As it is after the change; of a delete as it was.")]
+    before: Annotated[Entry | None, Field(description="What was renamed, moved or updated, as it was.")]
+    by: Annotated[str | None, Field(description="Whose call of the gateway it was; null for any other way.")]
+
+
+class Events(BaseModel):
+    """Some changes, and how to hear of those that follow."""
+
+    events: list[Event]
+    cursor: Annotated[int, Field(description="Hand it back as `cursor` for what follows.")]
+    remaining: Annotated[int, Field(description="How many there are already behind this answer.")]
+    note: Annotated[str | None, Field(description="Why changes that others made may be missing.")]
+
+
 class Link(BaseModel):
     """A URL that shares one file with whoever has it."""
 
@@ -119,6 +138,28 @@ def _note(following: str | None, stopped: str | None, passed_over: int) -> str |
     if passed_over:
         said.append(f"{passed_over} folders could not be listed")
     return f"Incomplete: {'; '.join(said)}." if said else None
+
+
+def events(given: Api) -> Events:
+    """A page of events of the API."""
+    why = given["collection"]["error"]
+    return Events(
+        events=[_event(one) for one in given["objects"]],
+        cursor=given["cursor"],
+        remaining=given["remaining"],
+        note=None if why is None else f"The store could not be looked through: {why}",
+    )
+
+
+def _event(given: Api) -> Event:
+    before = given["previous_metadata"]
+    return Event(
+        type=given["type"],
+        at=given["modified"],
+        entry=entry(given["metadata"]),
+        before=None if before is None else entry(before),
+        by=given["user"],
+    )
 
 
 def link(given: Api) -> Link:

@@ -82,6 +82,27 @@ class Reading:
         asked = {"after": after, "page": page, "page_size": limit}
         return entries.page(await self._gateway.call("GET", f"accounts/{number}/storage/recent", query=asked))
 
+    async def list_events(
+        self,
+        account: AccountId = None,
+        cursor: Annotated[
+            int | None,
+            Field(ge=0, description="The cursor of the answer before; left out: the oldest that are kept."),
+        ] = None,
+        limit: Annotated[int, Field(ge=1, le=1000, description="Events a call.")] = 100,
+        wait: Annotated[
+            int, Field(ge=0, le=30, description="Seconds to wait for a change, if there is none yet.")
+        ] = 0,
+    ) -> entries.Events:
+        """List what changed in a store, in order: files and folders added, updated, renamed, moved, deleted.
+
+        Changes that other programs make are found some minutes later. To hear only of what is to come, call
+        it until `remaining` is 0 and keep the cursor.
+        """
+        number = await self._gateway.account(account)
+        asked = {"cursor": cursor, "page_size": limit, "wait": wait}
+        return entries.events(await self._gateway.call("GET", f"accounts/{number}/events", query=asked))
+
     async def stat(self, entry: Where, account: AccountId = None) -> entries.Entry:
         """Tell what is known of one file or folder: its id, size, type, and when it was changed."""
         number = await self._gateway.account(account)

@@ -48,6 +48,7 @@ class Files(MCPServer[None]):
             looking.list_folder,
             looking.search,
             looking.recent,
+            looking.list_events,
             looking.stat,
             looking.read_file,
         ):

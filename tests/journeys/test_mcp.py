@@ -25,7 +25,7 @@ from tests.journeys.agents import ISTHMUS, ask, content, over_http, over_stdio, 
 from tests.journeys.folders import Account, Folders, folders, until
 
 pytestmark = [pytest.mark.journey]
-LOOKING = {"accounts", "list_folder", "search", "recent", "stat", "read_file"}
+LOOKING = {"accounts", "list_folder", "search", "recent", "list_events", "stat", "read_file"}
 CHANGING = {"create_folder", "write_file", "upload_from_url", "move", "copy", "delete"} | {
     "create_link",
     "list_links",
