@@ -74,7 +74,7 @@ class Folders:
             env=self._environment,
             start_new_session=True,
         )
-        wait_for_port(self.port)
+        wait_for_port(self.port, within=60)
 
     def stop(self) -> None:
         self.serving.send_signal(signal.SIGTERM)
