@@ -45,7 +45,7 @@ from connectors.interface.forms import settings_schema
 from connectors.interface.identity import Identity
 from connectors.interface.network import Dialer
 from connectors.interface.parts import Part, Upload
-from connectors.interface.requests import Authorised, Origin, Payload, Request
+from connectors.interface.requests import Authorised, Origin, Payload, Request, Signing
 from connectors.interface.sharing import Permission, Presigned, Quota, Role, Who
 
 __all__ = [
@@ -98,6 +98,7 @@ __all__ = [
     "Request",
     "Role",
     "Settings",
+    "Signing",
     "Span",
     "StoreError",
     "Throttled",

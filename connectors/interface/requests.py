@@ -19,6 +19,12 @@ _PORTS = {"http": 80, "https": 443}
 _LARGEST_HEAD = 64 * 1024
 
 
+class Signing(StrEnum):
+    """How programs sign requests in a store's own API, where the native proxy checks it with other keys."""
+
+    AWS4 = "AWS4-HMAC-SHA256"
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a store's API lives: scheme (`http`, `https`), host in lower case, port; below which path.
@@ -29,6 +35,7 @@ class Origin:
         ca: PEM certificates to trust for it; None is the machine's own.
         worker_tls: whether TLS with it is the worker's: it takes the account's client certificate, whose key
             stays there. Said by the worker of what connectors state.
+        signing: how programs sign for it, which `authorise` does anew; None is not at all, or unchecked.
     """
 
     scheme: str
@@ -37,6 +44,7 @@ class Origin:
     path: str = "/"
     ca: str | None = field(default=None, repr=False)
     worker_tls: bool = False
+    signing: Signing | None = None
 
     @classmethod
     def of(cls, url: str, ca: str | None = None) -> Self:

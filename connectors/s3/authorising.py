@@ -1,7 +1,8 @@
 """Requests to the bucket that somebody else made: their signature is taken off, and the account's put on.
 
 S3's API reference, "Authenticating Requests (AWS Signature Version 4)". Whose signature it was, if any, and
-whether it was right, is not looked at here: it is gone from headers and query.
+whether it was right, is not looked at here: it is gone from headers and query. The native proxy has looked,
+and has taken apart what was signed in chunks.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from connectors.http1.others import Query, below, encoded, joined, kept, pairs, require_origin, values
-from connectors.interface import Authorised, NotPermitted, Origin, Payload, Request, Unsupported
+from connectors.interface import Authorised, NotPermitted, Origin, Payload, Request, Signing, Unsupported
 from connectors.s3.settings import S3Settings
 
 if TYPE_CHECKING:
@@ -52,14 +53,14 @@ def origins(settings: S3Settings) -> tuple[Origin, ...]:
     """
     url = urlsplit(settings.origin())
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    hosts = [host]
+    hosts, ca = [host], settings.ca
     if host == "s3.us-east-1.amazonaws.com":
         hosts.append(_GLOBAL)
-    in_path = [Origin(url.scheme, one, port, f"/{settings.bucket}/", settings.ca) for one in hosts]
+    in_path = [Origin(url.scheme, one, port, f"/{settings.bucket}/", ca, Signing.AWS4) for one in hosts]
     fits = _HOST_LABEL.fullmatch(settings.bucket) and not (":" in host or host.replace(".", "").isdigit())
     if not fits or not (settings.in_host() or not settings.endpoint):
         return tuple(in_path)
-    in_host = [Origin(url.scheme, f"{settings.bucket}.{one}", port, "/", settings.ca) for one in hosts]
+    in_host = [Origin(url.scheme, f"{settings.bucket}.{one}", port, "/", ca, Signing.AWS4) for one in hosts]
     return (*in_host, *in_path) if settings.in_host() else (*in_path, *in_host)
 
 
@@ -133,8 +134,8 @@ def _payload(request: Request, query: Query) -> str:
         if promised == "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
             return promised
         raise Unsupported(
-            "the chunks of this upload are signed one by one, which can't be done anew: "
-            "have its program send UNSIGNED-PAYLOAD, or the body's digest"
+            "the chunks of this upload are signed one by one, which can't be done anew: have its program "
+            "send UNSIGNED-PAYLOAD or the body's digest, or sign with a token's keys and go through the proxy"
         )
     if request.payload is Payload.NONE:
         return _NOTHING

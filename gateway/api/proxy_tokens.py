@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from starlette.responses import Response
 
 from gateway.access import NotYours, tokens
+from gateway.access.placeholders import placeholder
 from gateway.access.reads import reading
 from gateway.access.scopes import BadScope, Scope
 from gateway.api import parameters, resources
@@ -29,7 +31,7 @@ async def index(call: Call) -> Response:
 
 
 async def add(call: Call) -> Response:
-    """A new token, shown this once, and how to reach the proxy with it."""
+    """A new token, shown this once with the keys that S3's programs sign with, and how to reach the proxy."""
     account = await call.store()
     given = await json_object(call)
     name = parameters.optional_text(given, "name") or ""
@@ -52,7 +54,8 @@ async def add(call: Call) -> Response:
         await audit.append(
             session, _actor(account), "proxy_token.create", str(row.id), {"account": account.id}
         )
-    return resources.send({**_shown(call, row), "token": token, "proxy": _proxy(call)}, 201)
+    aws = asdict(placeholder(row.digest))
+    return resources.send({**_shown(call, row), "token": token, "aws": aws, "proxy": _proxy(call)}, 201)
 
 
 async def remove(call: Call) -> Response:

@@ -30,11 +30,7 @@ _ALL_AUTHORITIES = (  # in place of its own list
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO"),
     *("PIP_CERT", "CARGO_HTTP_CAINFO", "RCLONE_CA_CERT", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE"),
 )
-_PLACEHOLDERS = {
-    "NODE_USE_ENV_PROXY": "1",
-    "AWS_ACCESS_KEY_ID": "isthmus",
-    "AWS_SECRET_ACCESS_KEY": "isthmus",
-}
+_SWITCHES = {"NODE_USE_ENV_PROXY": "1"}
 _TAKEN_AWAY = (
     *("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "SSL_CERT_DIR"),
     *("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "ISTHMUS_TOKEN", "ISTHMUS_API_KEY"),
@@ -43,10 +39,11 @@ _TAKEN_AWAY = (
 
 @dataclass(frozen=True)
 class Lent:
-    """What one run is lent: the proxy with the token in it, the authority, and how to give it back."""
+    """What one run is lent: the proxy with the token in it, the authority, keys, and how to give it back."""
 
     proxy: str
     ca: str
+    keys: Mapping[str, str]
     revoke: Callable[[], None]
 
 
@@ -68,24 +65,24 @@ def exec_(
             ours, every = Path(folder, "proxy.pem"), Path(folder, "all.pem")
             ours.write_text(lent.ca)
             every.write_text(authorities.with_machines(lent.ca))
-            status = _run(command, environment(_here(), lent.proxy, str(ours), str(every)))
+            status = _run(command, environment(_here(), lent, str(ours), str(every)))
     finally:
         lent.revoke()
     raise typer.Exit(status)
 
 
-def environment(given: Mapping[str, str], proxy: str, ours: str, every: str) -> dict[str, str]:
+def environment(given: Mapping[str, str], lent: Lent, ours: str, every: str) -> dict[str, str]:
     """The environment of the program: what it had, less what would lead it past the proxy, and the proxy.
 
     Args:
         given: what it had.
-        proxy: the proxy's URL, with the token.
+        lent: the proxy's URL, with the token, and the keys that go with it.
         ours: the file with the proxy's authority.
         every: the file with that and the machine's.
     """
     kept = {name: value for name, value in given.items() if name not in _TAKEN_AWAY}
     trusted = {**dict.fromkeys(_MORE_AUTHORITIES, ours), **dict.fromkeys(_ALL_AUTHORITIES, every)}
-    return {**kept, **dict.fromkeys(_PROXY, proxy), **trusted, **_PLACEHOLDERS}
+    return {**kept, **dict.fromkeys(_PROXY, lent.proxy), **trusted, **lent.keys, **_SWITCHES}
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:
@@ -141,7 +138,7 @@ def _from_here(data: Path | None, account: int, read_only: bool) -> Lent:
             await end(state, made["id"])
 
     made, url, ca = run(lend())
-    return Lent(_with_token(url, account, made["token"]), ca, lambda: run(give_back()))
+    return Lent(_with_token(url, account, made["token"]), ca, _keys(made), lambda: run(give_back()))
 
 
 def _from_there(gateway: str, account: int, read_only: bool) -> Lent:
@@ -157,7 +154,12 @@ def _from_there(gateway: str, account: int, read_only: bool) -> Lent:
         revoke()
         _fail("that gateway runs no proxy: it is started by 'isthmus serve --proxy-port PORT'")
     url = made["proxy"]["url"] or f"http://{urlsplit(gateway).hostname}:{made['proxy']['port']}"
-    return Lent(_with_token(url, account, made["token"]), made["proxy"]["ca"], revoke)
+    return Lent(_with_token(url, account, made["token"]), made["proxy"]["ca"], _keys(made), revoke)
+
+
+def _keys(made: Mapping[str, Any]) -> dict[str, str]:
+    """AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: keys of the token, which open nothing."""
+    return {f"AWS_{name.upper()}": value for name, value in made["aws"].items()}
 
 
 def _ask(method: str, url: str, body: dict[str, Any] | None = None) -> Any:

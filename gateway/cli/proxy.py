@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from gateway.access import tokens
+from gateway.access.placeholders import placeholder
 from gateway.access.scopes import BadScope, Scope
 from gateway.cli import authority
 from gateway.cli.output import Data, Json, fail, run, show, show_rows
@@ -77,7 +79,7 @@ def revoke(token_id: int, data: Data = None, as_json: Json = False) -> None:
 async def issue(
     state: State, account: int, scope: Scope, *, hours: float | None, name: str
 ) -> dict[str, Any]:
-    """A new token and its id; ends the command when there is no such account."""
+    """A new token, its id and its keys for S3's programs; ends the command when there is no such account."""
     made = tokens.make()
     expires = None if hours is None else datetime.now(UTC) + timedelta(hours=hours)
     async with state.database.session() as session:
@@ -95,7 +97,8 @@ async def issue(
             expires=expires,
         )
         await audit.append(session, "cli", "proxy_token.create", str(row.id), {"account": account})
-        return {"id": row.id, "account": account, "token": made, "expires": _written(expires)}
+        aws = asdict(placeholder(row.digest))
+        return {"id": row.id, "account": account, "token": made, "aws": aws, "expires": _written(expires)}
 
 
 async def end(state: State, token_id: int) -> bool:

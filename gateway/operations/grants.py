@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import orjson
 
-from connectors.interface import Authorised, Origin, Request
+from connectors.interface import Authorised, Origin, Request, Signing
 from gateway.operations.messages import AccountRef
 from gateway.operations.uploads import Ask
 
@@ -30,9 +30,14 @@ class OriginsView:
         """The view that the worker sent."""
         network = value["network"]
         return cls(
-            tuple(Origin(**one) for one in value["origins"]),
+            tuple(_origin(one) for one in value["origins"]),
             NetworkView(**network) if network else None,
         )
+
+
+def _origin(value: dict[str, Any]) -> Origin:
+    signing = value["signing"]
+    return Origin(**{**value, "signing": Signing(signing) if signing else None})
 
 
 class Grants:

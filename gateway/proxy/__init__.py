@@ -5,6 +5,9 @@ rotation      the authorities on disk: which signs, which is next; needs no mitm
 leaves        the certificates that clients are shown
 grants        what one token may carry: pure decisions
 access        who is there: accounts, tokens, limits on attempts
+signatures    AWS Signature Version 4 of a request's head, checked
+chunks        uploads whose chunks are signed one by one
+payloads      what the body of a signed request goes through
 injection     mitmproxy's hooks: refuse, or authorise and send on its way
 layers        mitmproxy's layers, bounded, and never anything but HTTP
 websockets    what passes behind a websocket's handshake

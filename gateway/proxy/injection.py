@@ -7,6 +7,7 @@ request's own target, `Host`. Who it is, is asked for every request anew. Answer
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
@@ -25,6 +26,7 @@ from connectors.interface import (
     StoreError,
     Unsupported,
 )
+from gateway.access.placeholders import placeholder
 from gateway.access.scrubbing import Scrubber
 from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
@@ -32,6 +34,8 @@ from gateway.proxy.certificates import Certificates, Place
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
 from gateway.proxy.layers import AGAIN, WORKER_TLS
 from gateway.proxy.leaves import NotCovered
+from gateway.proxy.payloads import Through, admit
+from gateway.proxy.signatures import Refused
 from gateway.proxy.websockets import PASSES, wanted
 
 if TYPE_CHECKING:
@@ -131,15 +135,20 @@ class Injection:
                 grant = await self._access.again(proof)
             flow.metadata[_PROOF] = proof
             origin = await self._origin(flow, grant)
+            through = _signature_checked(flow.request, origin, proof)
             request = self._request(flow, origin)
             ref = AccountRef(grant.account, grant.revision)
             authorised = await self._operations.grants.authorise(ref, request, actor=grant.actor)
             flow.metadata[_SENT] = Sent(grant, request, tuple(authorised.secrets))
             await self._send_there(flow, grant, origin)
             _apply(authorised, flow, origin)
-            flow.request.stream = True
+            flow.request.stream = through or True
 
         await _or_refuse(flow, decide)
+
+    def body_refused(self, flow: http.HTTPFlow, refusal: Denied) -> None:
+        """The body is not what its head promised: its sender is told why."""
+        _refuse(flow, refusal)
 
     async def _who(self, flow: http.HTTPFlow) -> tuple[Proof, Grant]:
         address = flow.client_conn.peername[0]
@@ -283,25 +292,35 @@ async def _or_refuse(flow: http.HTTPFlow, decide: Callable[[], Awaitable[None]])
     try:
         await decide()
     except Denied as denied:
-        _refuse(flow, denied.status, denied.message, denied.retry_after)
+        _refuse(flow, denied)
     except (StoreError, WorkerUnavailable) as error:
         status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 502)
-        _refuse(flow, status, str(error), getattr(error, "retry_after", None))
+        _refuse(flow, Denied(status, str(error), retry_after=getattr(error, "retry_after", None)))
     except Exception:  # noqa: BLE001  mitmproxy goes on after an addon's error: it would send the request
         _log.exception("a request was not decided")
-        _refuse(flow, 500, "the gateway failed; its log has the reason", None)
+        _refuse(flow, Denied(500, "the gateway failed; its log has the reason"))
 
 
-def _refuse(flow: http.HTTPFlow, status: int, why: str, retry_after: float | None) -> None:
+def _signature_checked(request: http.Request, origin: Origin, proof: Proof) -> Through | None:
+    """What the body goes through; None is as it is. Raises Denied for a signature that is not right."""
+    if origin.signing is None:
+        return None
+    return admit(request, placeholder(proof.digest), datetime.now(UTC))
+
+
+def _refuse(flow: http.HTTPFlow, denied: Denied) -> None:
     fields = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
-    if status == 407:
+    if denied.status == 407:
         fields["Proxy-Authenticate"] = 'Basic realm="isthmus", charset="UTF-8"'
-    if retry_after is not None:
-        fields["Retry-After"] = str(int(retry_after) + 1)
+    if denied.retry_after is not None:
+        fields["Retry-After"] = str(int(denied.retry_after) + 1)
+    body = f"isthmus proxy: {denied.message}\n"
+    if isinstance(denied, Refused):
+        fields["Content-Type"], body = "application/xml", denied.document()
     flow.request.headers.pop("expect", None)  # the body is not wanted
     flow.request.stream = False
     flow.metadata[_REFUSAL] = True
-    flow.response = http.Response.make(status, f"isthmus proxy: {why}\n", fields)
+    flow.response = http.Response.make(denied.status, body, fields)
 
 
 def _apply(authorised: Authorised, flow: http.HTTPFlow, origin: Origin) -> None:

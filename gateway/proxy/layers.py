@@ -22,11 +22,13 @@ from mitmproxy.proxy.layers.http._events import (
     RequestData,
     RequestEndOfMessage,
     RequestHeaders,
+    RequestProtocolError,
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
 )
 
+from gateway.proxy.grants import Denied
 from gateway.proxy.websockets import Websocket, wanted
 
 LARGEST_HEAD: Final = 64 * 1024
@@ -44,6 +46,14 @@ class AuthorisationRefusedHook(commands.StartHook):  # type: ignore[no-untyped-c
     """The store answered 401. An addon that set AGAIN in the flow's metadata has authorised it anew."""
 
     flow: HTTPFlow
+
+
+@dataclass
+class BodyRefusedHook(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmproxy's
+    """What a body went through has refused it. An addon sets the answer."""
+
+    flow: HTTPFlow
+    refusal: Denied
 
 
 class Layers:
@@ -133,6 +143,7 @@ class Stream(layers.http.HttpStream):
 
     _has_body = False
     _was_refused = False
+    _broken_off = False
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Wakeup):
@@ -164,6 +175,28 @@ class Stream(layers.http.HttpStream):
             server, request = self.context.server, self.flow.request
             yield _send(RequestHeaders(self.stream_id, request, end_stream=True), server)
             yield _send(RequestEndOfMessage(self.stream_id), server)
+
+    def state_stream_request_body(self, event: events.Event) -> Commands:
+        """A body on its way, which may turn out not to be what its head promised."""
+        try:
+            yield from super().state_stream_request_body(event)
+        except Denied as refusal:
+            yield from self._break_off(event, refusal)
+
+    def _break_off(self, event: events.Event, refusal: Denied) -> Commands:
+        """Ends the upload before the store has all of it, and answers once the rest has been dropped."""
+        self._broken_off = True
+        self.server_state = self.state_errored  # which takes no notice of anything
+        end = RequestProtocolError(self.stream_id, "broken off", ErrorCode.KILL)
+        yield _send(end, self.context.server)
+        if self.flow.response is None:
+            yield BodyRefusedHook(self.flow, refusal)
+            self.client_state = self.state_consume_request_body
+            yield from self.client_state(event)
+        else:  # the store has answered without waiting for the end, and its answer is under way
+            self.client_state = self.state_errored
+            yield _send(ResponseProtocolError(self.stream_id, end.message, end.code), self.context.client)
+            yield layers.http.DropStream(self.stream_id)
 
     def state_consume_request_body(self, event: events.Event) -> Commands:
         """A body that is not sent on: of a request that was refused it is dropped."""
@@ -215,6 +248,8 @@ class Stream(layers.http.HttpStream):
 
     def handle_protocol_error(self, event: Any) -> Commands:
         """Says why a store was not reached in the worker's words, without where the worker is."""
+        if self._broken_off and isinstance(event, ResponseProtocolError):
+            return  # its connection's end is our own doing
         if isinstance(event, ResponseProtocolError) and _REFUSED_BY_WORKER in event.message:
             reason = event.message.partition(_REFUSED_BY_WORKER)[2].partition(" ")[2]
             event = ResponseProtocolError(self.stream_id, reason, ErrorCode.CONNECT_FAILED)
