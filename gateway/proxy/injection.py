@@ -32,7 +32,7 @@ from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates, Place
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
-from gateway.proxy.layers import AGAIN, WORKER_TLS
+from gateway.proxy.layers import AGAIN, REFUSAL, WORKER_TLS
 from gateway.proxy.leaves import NotCovered
 from gateway.proxy.payloads import Through, admit
 from gateway.proxy.signatures import Refused
@@ -146,9 +146,9 @@ class Injection:
 
         await _or_refuse(flow, decide)
 
-    def body_refused(self, flow: http.HTTPFlow, refusal: Denied) -> None:
+    def body_refused(self, flow: http.HTTPFlow) -> None:
         """The body is not what its head promised: its sender is told why."""
-        _refuse(flow, refusal)
+        _refuse(flow, flow.metadata[REFUSAL])
 
     async def _who(self, flow: http.HTTPFlow) -> tuple[Proof, Grant]:
         address = flow.client_conn.peername[0]
@@ -327,6 +327,8 @@ def _apply(authorised: Authorised, flow: http.HTTPFlow, origin: Origin) -> None:
     """Target and headers become the worker's; how the body is framed stays the client's."""
     request = flow.request
     framing = [(n.lower(), v) for n, v in _fields(request.headers) if n.lower() in _FRAMING]
+    if request.headers.get("expect", "").lower() == "100-continue":
+        framing.append(("expect", "100-continue"))  # answered here, and not sent on, by mitmproxy
     upgrade = []
     if wanted(request):
         upgrade = [("connection", "upgrade"), ("upgrade", "websocket")]

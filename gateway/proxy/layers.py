@@ -5,6 +5,7 @@ TLS nor HTTP ends. What a refused request still sends is dropped, not kept.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,10 +24,12 @@ from mitmproxy.proxy.layers.http._events import (
     RequestEndOfMessage,
     RequestHeaders,
     RequestProtocolError,
+    RequestTrailers,
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 
 from gateway.proxy.grants import Denied
 from gateway.proxy.websockets import Websocket, wanted
@@ -34,6 +37,7 @@ from gateway.proxy.websockets import Websocket, wanted
 LARGEST_HEAD: Final = 64 * 1024
 AGAIN: Final = "isthmus again"
 WORKER_TLS: Final = "isthmus worker's TLS"
+REFUSAL: Final = "isthmus body refused"
 HEAD_TIMEOUT: Final = 30.0
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _REFUSED_BY_WORKER = "refused HTTP CONNECT request: "
@@ -50,10 +54,9 @@ class AuthorisationRefusedHook(commands.StartHook):  # type: ignore[no-untyped-c
 
 @dataclass
 class BodyRefusedHook(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmproxy's
-    """What a body went through has refused it. An addon sets the answer."""
+    """What a body went through has refused it; REFUSAL in the flow's metadata is why. An addon answers."""
 
     flow: HTTPFlow
-    refusal: Denied
 
 
 class Layers:
@@ -144,12 +147,20 @@ class Stream(layers.http.HttpStream):
     _has_body = False
     _was_refused = False
     _broken_off = False
+    _through: Callable[[bytes], Sequence[bytes]] | None = None  # what may refuse the body on its way
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Wakeup):
             yield from self._send_again()
         else:
             yield from super()._handle_event(event)
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        """The head. A refusal is answered at once: a sender may wait for that with its body (100-continue)."""
+        yield from super().state_wait_for_request_headers(event)
+        is_refused = self.client_state == self.state_consume_request_body and self.flow.response is not None
+        if is_refused and not event.end_stream:
+            yield from self._answer()
 
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
         """The answer begins. Of a refusal the worker is told first."""
@@ -176,35 +187,80 @@ class Stream(layers.http.HttpStream):
             yield _send(RequestHeaders(self.stream_id, request, end_stream=True), server)
             yield _send(RequestEndOfMessage(self.stream_id), server)
 
+    def state_hold_request_head(self, event: events.Event) -> Commands:
+        """The head waits for the first of its body that may go on.
+
+        A store that gets a head and no body at all may take it for an empty one: SeaweedFS 4.48 stores that.
+        """
+        pieces = yield from self._let_through(event)
+        if pieces or (pieces is not None and isinstance(event, RequestEndOfMessage)):
+            yield from self._send_head()
+            if self.client_state == self.state_stream_request_body:
+                yield from self._pass_on(event, pieces)
+
     def state_stream_request_body(self, event: events.Event) -> Commands:
         """A body on its way, which may turn out not to be what its head promised."""
-        try:
+        if self._through is None:
             yield from super().state_stream_request_body(event)
+        elif (pieces := (yield from self._let_through(event))) is not None:
+            yield from self._pass_on(event, pieces)
+
+    def _let_through(self, event: events.Event) -> layer.CommandGenerator[Sequence[bytes] | None]:
+        """What may go on of a body; None when the upload has ended by that. HTTP's own trailers may not."""
+        if self._through is None or isinstance(event, RequestTrailers):
+            return ()
+        try:
+            return self._through(event.data if isinstance(event, RequestData) else b"")
         except Denied as refusal:
             yield from self._break_off(event, refusal)
+            return None
+
+    def _pass_on(self, event: events.Event, pieces: Sequence[bytes]) -> Commands:
+        for piece in pieces:
+            yield _send(RequestData(self.stream_id, piece), self.context.server)
+        if isinstance(event, RequestEndOfMessage):
+            yield from super().state_stream_request_body(event)
 
     def _break_off(self, event: events.Event, refusal: Denied) -> Commands:
-        """Ends the upload before the store has all of it, and answers once the rest has been dropped."""
-        self._broken_off = True
-        self.server_state = self.state_errored  # which takes no notice of anything
-        end = RequestProtocolError(self.stream_id, "broken off", ErrorCode.KILL)
-        yield _send(end, self.context.server)
+        """Ends the upload before the store has all of it."""
+        if self._has_body:  # its head is with the store
+            self._broken_off = True
+            self.server_state = self.state_errored  # which takes no notice of anything
+            end = RequestProtocolError(self.stream_id, "broken off", ErrorCode.KILL)
+            yield _send(end, self.context.server)
         if self.flow.response is None:
-            yield BodyRefusedHook(self.flow, refusal)
-            self.client_state = self.state_consume_request_body
+            self.flow.metadata[REFUSAL] = refusal
+            yield BodyRefusedHook(self.flow)
+            yield from self._answer()
             yield from self.client_state(event)
         else:  # the store has answered without waiting for the end, and its answer is under way
             self.client_state = self.state_errored
-            yield _send(ResponseProtocolError(self.stream_id, end.message, end.code), self.context.client)
+            error = ResponseProtocolError(self.stream_id, "broken off", ErrorCode.KILL)
+            yield _send(error, self.context.client)
             yield layers.http.DropStream(self.stream_id)
 
-    def state_consume_request_body(self, event: events.Event) -> Commands:
-        """A body that is not sent on: of a request that was refused it is dropped."""
-        if isinstance(event, RequestData) and self.flow.response is not None:
-            return
-        yield from super().state_consume_request_body(event)
+    def _answer(self) -> Commands:
+        """Sends the answer that an addon has made, though there is more of the request: that is dropped."""
+        self.client_state = self.state_drop_request_body
+        yield HttpResponseHeadersHook(self.flow)
+        yield from self.send_response()
+
+    def state_drop_request_body(self, event: events.Event) -> Commands:
+        """What a request that was refused still sends."""
+        if isinstance(event, RequestEndOfMessage):
+            self.client_state = self.state_done
+            yield from self.flow_done()
 
     def start_request_stream(self) -> Commands:
+        """Sends the head, unless the body goes through something that may refuse it: then with its first."""
+        if callable(self.flow.request.stream):
+            through: Any = self.flow.request.stream
+            self._through, self.flow.request.stream = through, True
+            self.client_state = self.state_hold_request_head
+        else:
+            yield from self._send_head()
+
+    def _send_head(self) -> Commands:
         """Sends the head; gives a body without a length from HTTP/2 a frame of its own in HTTP/1.1.
 
         mitmproxy would send such a body bare behind the head, to be read as the next request.
@@ -277,6 +333,7 @@ __all__ = [
     "AGAIN",
     "HEAD_TIMEOUT",
     "LARGEST_HEAD",
+    "REFUSAL",
     "WORKER_TLS",
     "Layers",
 ]

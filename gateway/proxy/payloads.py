@@ -119,7 +119,6 @@ def _chunked(request: http.Request, signed: Signed) -> Through:
         again = UnsignedChunks(chunks, length, trailer)
         headers[_DIGEST], headers["content-length"] = UNSIGNED_CHUNKS, str(again.size)
         return again
-    # a store has all of no content at once: that there is none, the head's own signature has said
     headers[_DIGEST], headers["content-length"] = UNSIGNED, str(length)
     del headers[_LENGTH]
     codings = [one.strip() for one in headers.pop("content-encoding", "").split(",")]
