@@ -53,7 +53,7 @@ def origins(settings: S3Settings) -> tuple[Origin, ...]:
     """
     url = urlsplit(settings.origin())
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    hosts, ca = [host], settings.ca
+    hosts = [host]
     if host == "s3.us-east-1.amazonaws.com":
         hosts.append(_GLOBAL)
     in_path = [
@@ -66,6 +66,10 @@ def origins(settings: S3Settings) -> tuple[Origin, ...]:
         Origin(url.scheme, f"{settings.bucket}.{one}", port, "/", ca, signing=Signing.AWS4) for one in hosts
     ]
     return (*in_host, *in_path) if settings.in_host() else (*in_path, *in_host)
+
+
+def _origin(scheme: str, host: str, port: int, path: str, ca: str | None) -> Origin:
+    return Origin(scheme, host, port, path, ca, signing=Signing.AWS4)
 
 
 class Authoriser:

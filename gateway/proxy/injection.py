@@ -32,7 +32,7 @@ from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates, Place
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
-from gateway.proxy.layers import AGAIN, REFUSAL, WORKER_TLS
+from gateway.proxy.layers import AGAIN, WHY_REFUSED, WORKER_TLS
 from gateway.proxy.leaves import NotCovered
 from gateway.proxy.payloads import Through, admit
 from gateway.proxy.signatures import Refused
@@ -148,7 +148,7 @@ class Injection:
 
     def body_refused(self, flow: http.HTTPFlow) -> None:
         """The body is not what its head promised: its sender is told why."""
-        _refuse(flow, flow.metadata[REFUSAL])
+        _refuse(flow, flow.metadata[WHY_REFUSED])
 
     async def _who(self, flow: http.HTTPFlow) -> tuple[Proof, Grant]:
         address = flow.client_conn.peername[0]

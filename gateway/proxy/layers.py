@@ -37,7 +37,7 @@ from gateway.proxy.websockets import Websocket, wanted
 LARGEST_HEAD: Final = 64 * 1024
 AGAIN: Final = "isthmus again"
 WORKER_TLS: Final = "isthmus worker's TLS"
-REFUSAL: Final = "isthmus body refused"
+WHY_REFUSED: Final = "isthmus body refused"
 HEAD_TIMEOUT: Final = 30.0
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _REFUSED_BY_WORKER = "refused HTTP CONNECT request: "
@@ -54,7 +54,7 @@ class AuthorisationRefusedHook(commands.StartHook):  # type: ignore[no-untyped-c
 
 @dataclass
 class BodyRefusedHook(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmproxy's
-    """What a body went through has refused it; REFUSAL in the flow's metadata is why. An addon answers."""
+    """What a body went through has refused it, as WHY_REFUSED in the flow's metadata. An addon answers."""
 
     flow: HTTPFlow
 
@@ -156,7 +156,7 @@ class Stream(layers.http.HttpStream):
             yield from super()._handle_event(event)
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
-        """The head. A refusal is answered at once: a sender may wait for that with its body (100-continue)."""
+        """The head. A refusal is answered at once: a sender may wait for it with the body (100-continue)."""
         yield from super().state_wait_for_request_headers(event)
         is_refused = self.client_state == self.state_consume_request_body and self.flow.response is not None
         if is_refused and not event.end_stream:
@@ -229,7 +229,7 @@ class Stream(layers.http.HttpStream):
             end = RequestProtocolError(self.stream_id, "broken off", ErrorCode.KILL)
             yield _send(end, self.context.server)
         if self.flow.response is None:
-            self.flow.metadata[REFUSAL] = refusal
+            self.flow.metadata[WHY_REFUSED] = refusal
             yield BodyRefusedHook(self.flow)
             yield from self._answer()
             yield from self.client_state(event)
@@ -333,7 +333,7 @@ __all__ = [
     "AGAIN",
     "HEAD_TIMEOUT",
     "LARGEST_HEAD",
-    "REFUSAL",
+    "WHY_REFUSED",
     "WORKER_TLS",
     "Layers",
 ]

@@ -4,7 +4,9 @@ import hashlib
 import http.client
 import os
 import re
+import shutil
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -200,9 +202,58 @@ def test_the_sdk_says_what_is_wrong_with_other_keys(
     assert not is_there(stored, "wrong")
 
 
+@pytest.mark.skipif(shutil.which("aws") is None, reason="the aws command is not installed here")
+def test_aws_s3_cp_in_parts_both_ways(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(os.urandom(MIB) * 24)
+    proxy = program.proxied.url(program.account)
+    env = {
+        "HTTP_PROXY": proxy,
+        "HTTPS_PROXY": proxy,
+        "AWS_CA_BUNDLE": str(program.proxied.ca),
+        "AWS_ACCESS_KEY_ID": program.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": program.secret_access_key,
+    }
+    aws = ("aws", "--endpoint-url", program.endpoint, "--region", "us-east-1", "s3", "cp", "--no-progress")
+    for source, target in ((tmp_path / "in", "s3://plain/by-aws"), ("s3://plain/by-aws", tmp_path / "out")):
+        done = program.proxied.run(*aws, str(source), str(target), env=env)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "in").read_bytes()
+
+
+def test_who_waits_to_be_asked_for_the_body_is_asked_or_refused(program: Program, stored: Any) -> None:
+    """botocore waits so, without end over TLS: the proxy says 100, or at once why it does not want it."""
+    for keys, expected in (({}, None), ({"secret_access_key": "wrong"}, "SignatureDoesNotMatch")):
+        s3 = program.client(**keys)
+        begun = time.monotonic()
+        try:
+            s3.put_object(Bucket="plain", Key="asked", Body=b"x" * (2 * MIB))
+            code = None
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+        s3.close()
+        assert code == expected
+        assert time.monotonic() - begun < 30  # its own limit is a minute
+    assert read(stored, "asked") == b"x" * (2 * MIB)
+
+
 def test_curl_needs_no_signature(program: Program, stored: Any) -> None:
     stored.put_object(Bucket="plain", Key="unsigned", Body=b"as it is")
     assert program.proxied.curl(program.account, program.url("unsigned")) == (200, "as it is")
+    chunks = ("x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "-d", "5;chunk-signature=0")
+    status, why = program.proxied.curl(program.account, "-X", "PUT", "-H", *chunks, program.url("unsigned"))
+    assert (status, "UNSIGNED-PAYLOAD" in why) == (501, True)
+
+
+def test_curl_signs_too(program: Program, stored: Any) -> None:
+    """By a signer that is not botocore's; over TLS it speaks HTTP/2."""
+    keys = f"{program.access_key_id}:{program.secret_access_key}"
+    sign = ("--aws-sigv4", "aws:amz:us-east-1:s3", "-H", "content-type: text/plain")
+    curl = program.proxied.curl
+    url = program.url("by-curl")
+    assert curl(program.account, *sign, "--user", keys, "-X", "PUT", "-d", "by curl", url)[0] == 200
+    assert curl(program.account, *sign, "--user", keys, url) == (200, "by curl")
+    status, body = curl(program.account, *sign, "--user", f"{keys}0", url)
+    assert (status, "SignatureDoesNotMatch" in body) == (403, True)
 
 
 def test_presigned_urls_work_in_curl_as_long_as_they_say(
