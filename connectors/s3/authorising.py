@@ -56,15 +56,11 @@ def origins(settings: S3Settings) -> tuple[Origin, ...]:
     hosts = [host]
     if host == "s3.us-east-1.amazonaws.com":
         hosts.append(_GLOBAL)
-    in_path = [
-        Origin(url.scheme, one, port, f"/{settings.bucket}/", ca, signing=Signing.AWS4) for one in hosts
-    ]
+    in_path = [_origin(url.scheme, one, port, f"/{settings.bucket}/", settings.ca) for one in hosts]
     fits = _HOST_LABEL.fullmatch(settings.bucket) and not (":" in host or host.replace(".", "").isdigit())
     if not fits or not (settings.in_host() or not settings.endpoint):
         return tuple(in_path)
-    in_host = [
-        Origin(url.scheme, f"{settings.bucket}.{one}", port, "/", ca, signing=Signing.AWS4) for one in hosts
-    ]
+    in_host = [_origin(url.scheme, f"{settings.bucket}.{one}", port, "/", settings.ca) for one in hosts]
     return (*in_host, *in_path) if settings.in_host() else (*in_path, *in_host)
 
 
