@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     proxy_cookies: Literal["strip", "pass"] = "strip"
     proxy_store_tls: Literal["proxy", "worker"] = "proxy"
     proxy_ca_overlap: float = Field(default=30 * 86400.0, ge=0)
+    proxy_processes: int = Field(default=1, ge=1, le=20)
 
     @property
     def keys(self) -> Path:

@@ -5,12 +5,14 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Sequence
 
 from gateway import telemetry
 from gateway.operations.client import Operations
+from gateway.proxy import listening
 from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -18,16 +20,17 @@ _SHORTEST_LIFE = 1.0
 
 
 class Supervisor:
-    """One worker, one api, and a proxy if it has a port; each its own process of this same program."""
+    """One worker, one api, and proxies if they have a port; each its own process of this same program."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stopping = asyncio.Event()
-        self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._children: dict[tuple[str, int], asyncio.subprocess.Process] = {}
 
     async def run(self) -> int:
         """Serves until SIGTERM or SIGINT; returns the exit status."""
         telemetry.start("supervisor", self._settings.log_level)
+        sockets = self._proxy_sockets()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
@@ -35,42 +38,71 @@ class Supervisor:
             keepers = [tasks.create_task(self._keep("worker"), name="worker")]
             await self._until_worker_answers()
             keepers.append(tasks.create_task(self._keep("api"), name="api"))
-            if self._settings.proxy_port is not None:
-                keepers.append(tasks.create_task(self._keep("proxy"), name="proxy"))
+            if sockets:
+                listening.announce(self._settings.proxy_place, sockets)
+                keepers += [
+                    tasks.create_task(self._keep("proxy", number, sockets), name=f"proxy {number}")
+                    for number in range(1, self._settings.proxy_processes + 1)
+                ]
             await self._stopping.wait()
             await self._drain(keepers)
         return 0
 
-    async def _keep(self, role: str) -> None:
+    def _proxy_sockets(self) -> Sequence[socket.socket]:
+        """What all proxies listen on together; none without a port. Ends the command when it is taken."""
+        port = self._settings.proxy_port
+        if port is None:
+            return ()
+        try:
+            return listening.listening(self._settings.host, port)
+        except OSError as error:
+            where = f"{self._settings.host}:{port}"
+            raise SystemExit(f"the native proxy can't listen on {where}: {error.strerror}") from None
+
+    async def _keep(self, role: str, number: int = 1, sockets: Sequence[socket.socket] = ()) -> None:
         """Starts the process again whenever it ends, at most once a second, until we stop."""
         loop = asyncio.get_running_loop()
+        descriptors = [sock.fileno() for sock in sockets]
+        words = [word for one in descriptors for word in ("--listening", str(one))]
         while not self._stopping.is_set():
             started = loop.time()
             child = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "gateway.cli.main", "process", role, "--with-parent"),
+                *("--number", str(number), *words),
                 env=self._environment(),
+                pass_fds=descriptors,
                 stdin=asyncio.subprocess.PIPE,  # never written to: its end is ours
             )
-            self._children[role] = child
+            self._children[role, number] = child
             status = await child.wait()
             if self._stopping.is_set():
                 return
-            _log.error("a process ended and is started again", extra={"role": role, "status": status})
+            _log.error(
+                "a process ended and is started again",
+                extra={"role": role, "number": number, "status": status},
+            )
             await asyncio.sleep(max(0.0, _SHORTEST_LIFE - (loop.time() - started)))
 
     async def _drain(self, keepers: Sequence[asyncio.Task[None]]) -> None:
         """The worker last, so that the others' requests still find it; what takes too long is killed."""
         for role in ("proxy", "api", "worker"):
-            child = self._children.get(role)
-            if child is None or child.returncode is not None:
-                continue
-            child.terminate()
+            children = [
+                child
+                for (its_role, _), child in self._children.items()
+                if its_role == role and child.returncode is None
+            ]
+            for child in children:
+                child.terminate()
             try:
                 async with asyncio.timeout(self._settings.drain_timeout + 5):
-                    await child.wait()
+                    for child in children:
+                        await child.wait()
             except TimeoutError:
                 _log.warning("a process did not drain in time and is killed", extra={"role": role})
-                child.kill()
+                for child in children:
+                    if child.returncode is None:
+                        child.kill()
+        self._settings.proxy_place.unlink(missing_ok=True)
         for keeper in keepers:
             keeper.cancel()
 

@@ -50,6 +50,10 @@ app.add_typer(events.events, name="events")
 def process(
     role: str,
     with_parent: Annotated[bool, typer.Option(help="End when standard input does.")] = False,
+    number: Annotated[int, typer.Option(help="Which of several of its role it is, from 1.")] = 1,
+    listening: Annotated[
+        list[int] | None, typer.Option(help="Descriptor of a socket to listen on; else it makes its own.")
+    ] = None,
 ) -> None:
     """One of `serve`'s processes, its settings in the environment. Each imports only what it may know."""
     if with_parent:
@@ -62,7 +66,7 @@ def process(
     elif role == "proxy":
         from gateway.proxy import main as native_proxy
 
-        native_proxy.main(settings)
+        native_proxy.main(settings, number, listening or ())
     else:
         from gateway.api import process as api
 

@@ -39,14 +39,26 @@ class Proof:
 
 
 class Access:
-    """Resolves proofs to grants, and accounts to their origins."""
+    """Resolves proofs to grants, and accounts to their origins.
+
+    Args:
+        database: where tokens are looked up.
+        operations: the worker's, which knows origins.
+        clock: seconds, monotonic.
+        of: processes that share the limit on wrong tokens; each takes its part of it.
+    """
 
     def __init__(
-        self, database: Database, operations: Operations, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        operations: Operations,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        of: int = 1,
     ) -> None:
         self._database = database
         self._operations = operations
-        self._attempts = Attempts(_FAILURES, _WINDOW, clock)
+        self._attempts = Attempts(_FAILURES // of, _WINDOW, clock)
         self._grants: Remembered[bytes, Grant] = Remembered(_REMEMBERED, _MOST_REMEMBERED, clock)
         self._origins: Remembered[tuple[int, int], Sequence[Origin]] = Remembered(
             _ORIGINS_REMEMBERED, _MOST_REMEMBERED, clock

@@ -6,12 +6,12 @@ nor reach a store on its own. uvloop is not used: mitmproxy breaks on it with Py
 
 import asyncio
 import logging
+import os
 import signal
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
-from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
@@ -19,8 +19,10 @@ from mitmproxy.options import Options
 from connect_agent.memory import keep_freed_memory
 from gateway import telemetry
 from gateway.operations import Operations
+from gateway.proxy import listening
 from gateway.proxy.access import Access
 from gateway.proxy.certificates import Certificates
+from gateway.proxy.given import GivenMode
 from gateway.proxy.injection import Injection
 from gateway.proxy.layers import Layers
 from gateway.proxy.leaves import Leaves, Signing
@@ -37,28 +39,51 @@ _OPTIONS: Final = {
     "upstream_cert": False,
     "validate_inbound_headers": True,
 }
-_log = logging.getLogger(__name__)
 _SAYS_WHO_AND_WHERE = "mitmproxy"
 
 
-def main(settings: Settings) -> None:
-    """Serves until SIGTERM. With separation enforced, refuses to start when it could read the private key."""
-    telemetry.start("proxy", settings.log_level)
+def main(settings: Settings, number: int = 1, given: Sequence[int] = ()) -> None:
+    """Serves until SIGTERM. With separation enforced, refuses to start when it could read the private key.
+
+    Args:
+        settings: the gateway's.
+        number: which of several proxy processes this is.
+        given: descriptors of sockets to listen on, which others may listen on too; none: it makes its own.
+    """
+    telemetry.start("proxy" if settings.proxy_processes == 1 else f"proxy {number}", settings.log_level)
     logging.getLogger(_SAYS_WHO_AND_WHERE).setLevel(logging.ERROR)
     keep_freed_memory()
     if settings.separation == "enforced" and keyfiles.readable(
         keyfiles.KeyPaths.in_directory(settings.keys).private
     ):
         raise SystemExit("the proxy can read the private key: run it as its own user")
-    asyncio.run(_run(settings))
+    parent = os.getppid()
+    listens_alone = not given
+    if listens_alone:
+        given = _own(settings)
+    try:
+        asyncio.run(_run(settings, given))
+    finally:
+        if listens_alone or os.getppid() != parent:  # a supervisor that was killed leaves its file
+            settings.proxy_place.unlink(missing_ok=True)
 
 
-async def _run(settings: Settings) -> None:
+def _own(settings: Settings) -> Sequence[int]:
+    """Sockets of this process's own; the file says their port to the command line and the api."""
+    try:
+        sockets = listening.listening(settings.host, settings.proxy_port or 0)
+    except OSError as error:
+        raise SystemExit(f"the native proxy can't listen: {error.strerror}") from None
+    listening.announce(settings.proxy_place, sockets)
+    return [sock.detach() for sock in sockets]
+
+
+async def _run(settings: Settings, given: Sequence[int]) -> None:
     database = open_database(settings.database_url)
     operations = Operations(settings.worker_socket)
     try:
         await version.require_current(database)
-        master = build(settings, database, operations)
+        master = build(settings, database, operations, given)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, master.shutdown)
         await master.run()
@@ -69,38 +94,17 @@ async def _run(settings: Settings) -> None:
         await database.aclose()
 
 
-class Announced:
-    """Writes the port that is listened on where the command line looks for it, as long as it is true."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def running(self) -> None:
-        """Called when the proxy listens, or could not."""
-        listening: Proxyserver = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
-        if addresses := listening.listen_addrs():
-            self._file.write_text(str(addresses[0][1]))
-        else:
-            _log.error("the native proxy can't listen: is its port taken?")
-            ctx.master.shutdown()  # type: ignore[no-untyped-call]
-
-    def done(self) -> None:
-        """Called when the proxy ends."""
-        self._file.unlink(missing_ok=True)
-
-
-def build(settings: Settings, database: Database, operations: Operations) -> Master:
+def build(settings: Settings, database: Database, operations: Operations, given: Sequence[int]) -> Master:
     """The proxy as a list of its parts; what it is given stays the caller's to close."""
-    master = Master(Options(listen_host=settings.host, listen_port=settings.proxy_port or 0))
+    master = Master(Options(mode=[f"{GivenMode.type_name}:{','.join(map(str, given))}"]))
     overlap = timedelta(seconds=settings.proxy_ca_overlap)
     certificates = Certificates(Leaves(Signing(settings.keys, overlap)))
     master.addons.add(  # type: ignore[no-untyped-call]  # mitmproxy's, as the two below
         Proxyserver(),  # type: ignore[no-untyped-call]
-        Announced(settings.proxy_place),
         Layers(),
         certificates,
         Injection(
-            Access(database, operations),
+            Access(database, operations, of=settings.proxy_processes),
             operations,
             certificates,
             keeps_cookies=settings.proxy_cookies == "pass",
