@@ -3,7 +3,7 @@
 import os
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic_settings import (
@@ -12,6 +12,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+# a host's name in lower case, and a port or not: no address, since TLS says no name to one
+_PLACE = r"^([a-z0-9_-]+\.)*[a-z]([a-z0-9-]*[a-z0-9])?(:[0-9]{1,5})?$"
 
 
 class Settings(BaseSettings):
@@ -65,6 +68,8 @@ class Settings(BaseSettings):
     proxy_cookies: Literal["strip", "pass"] = "strip"
     proxy_store_tls: Literal["proxy", "worker"] = "proxy"
     proxy_ca_overlap: float = Field(default=30 * 86400.0, ge=0)
+    proxy_pass: list[Annotated[str, Field(pattern=_PLACE)]] = []
+    proxy_access_log: bool = True
     proxy_processes: int = Field(default=1, ge=1, le=20)
 
     @property
@@ -91,6 +96,10 @@ class Settings(BaseSettings):
     def proxy_place(self) -> Path:
         """The file in which a running native proxy says its port."""
         return self.data / "run" / "proxy.port"
+
+    def proxy_report(self, number: int) -> Path:
+        """The Unix socket on which a native proxy's process tells what it counted."""
+        return self.data / "run" / f"proxy-{number}.sock"
 
     @property
     def database_url(self) -> str:

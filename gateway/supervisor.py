@@ -45,6 +45,8 @@ class Supervisor:
                     for number in range(1, self._settings.proxy_processes + 1)
                 ]
             await self._stopping.wait()
+            for sock in sockets:  # no new connection waits for a process that does not come
+                sock.close()
             await self._drain(keepers)
         return 0
 

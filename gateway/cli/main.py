@@ -18,6 +18,7 @@ from gateway.cli import (
     people,
     programs,
     proxy,
+    proxy_metrics,
     setup,
 )
 
@@ -39,6 +40,8 @@ app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(connectors.connectors, name="connector", hidden=True)
 app.add_typer(network.network, name="network")
 app.add_typer(network.agent, name="agent")
+proxy.proxy.command("metrics")(proxy_metrics.metrics)
+proxy.proxy.command("top")(proxy_metrics.top)
 app.add_typer(proxy.proxy, name="proxy")
 app.command("exec", context_settings=programs.CONTEXT)(programs.exec_)
 app.add_typer(config.config, name="config")

@@ -17,7 +17,7 @@ from gateway.cli.state import State, opened
 from store.queries import accounts, audit, proxy_tokens
 from store.tables import ProxyToken
 
-proxy = typer.Typer(help="The native proxy: its tokens and its certificate authority.", no_args_is_help=True)
+proxy = typer.Typer(help="The native proxy: tokens, certificate authority, metrics.", no_args_is_help=True)
 token = typer.Typer(help="Tokens that may less than their account.", no_args_is_help=True)
 proxy.add_typer(token, name="token")
 proxy.add_typer(authority.authority, name="ca")

@@ -62,6 +62,15 @@ class Grants:
         made = await self._ask("proxy_ticket", account=account, host=host, port=port, tls=tls)
         return made["port"], made["ticket"]
 
+    async def passage(self, account: AccountRef, host: str, port: int, *, actor: str) -> tuple[int, str]:
+        """The worker's loopback port, and a ticket for one CONNECT there to a host that `proxy_pass` lists.
+
+        Each call is one row of the audit log. Raises NotPermitted when the worker does not list the place,
+        it is the account's own, or it has an address that the gateway does not go to.
+        """
+        made = await self._ask("proxy_pass", account=account, host=host, port=port, actor=actor)
+        return made["port"], made["ticket"]
+
     async def authorise(
         self, account: AccountRef, request: Request, *, actor: str, refused: str | None = None
     ) -> Authorised:

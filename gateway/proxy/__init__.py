@@ -12,5 +12,8 @@ injection     mitmproxy's hooks: refuse, or authorise and send on its way
 layers        mitmproxy's layers, bounded, and never anything but HTTP
 websockets    what passes behind a websocket's handshake
 certificates  TLS on both sides
+passages      what goes through without interception; relay, its layers
+listening     sockets that several processes share; given, how mitmproxy serves on them
+metrics       what is counted; observed counts it, access_log writes it, reports tells it, exposition shows it
 main          the process
 """

@@ -15,7 +15,7 @@ _AT_ONCE: Final = 1
 of a burst went to the process that woke first."""
 
 
-class GivenMode(mode_specs.ProxyMode):
+class GivenMode(mode_specs.ProxyMode):  # type: ignore[no-untyped-call]  # mitmproxy's __init_subclass__
     """Registered with mitmproxy by its name."""
 
     description = "HTTP(S) proxy on sockets that were handed down"
@@ -30,7 +30,7 @@ class GivenMode(mode_specs.ProxyMode):
         return [int(word) for word in self.data.split(",")]
 
 
-class GivenInstance(AsyncioServerInstance[GivenMode]):
+class GivenInstance(AsyncioServerInstance[GivenMode]):  # type: ignore[no-untyped-call]  # as above
     """Registered with mitmproxy as what serves the mode above."""
 
     def make_top_layer(self, context: Context) -> Any:

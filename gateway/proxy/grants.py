@@ -74,6 +74,12 @@ class Grant:
             raise Denied(403, "this token does not let this path through")
         return origin
 
+    def require_passing(self, host: str, port: int) -> None:
+        """Raises Denied unless the token lets everything through there: nothing that passes is looked at."""
+        self._require_listed(host, port)
+        if self.read_only or self.methods or self.paths:
+            raise Denied(403, "this token is limited in what it may do, and what passes through is not seen")
+
     def _require_listed(self, host: str, port: int) -> None:
         if self.hosts and not {host, f"{host}:{port}"} & set(self.hosts):
             raise Denied(403, f"this token does not let {host}:{port} through")

@@ -34,6 +34,8 @@ from gateway.proxy.certificates import Certificates, Place
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
 from gateway.proxy.layers import AGAIN, WHY_REFUSED, WORKER_TLS
 from gateway.proxy.leaves import NotCovered
+from gateway.proxy.observed import REFUSAL, note
+from gateway.proxy.passages import Passages
 from gateway.proxy.payloads import Through, admit
 from gateway.proxy.signatures import Refused
 from gateway.proxy.websockets import PASSES, wanted
@@ -45,7 +47,6 @@ _log = logging.getLogger(__name__)
 
 type Field = tuple[str, str]
 
-_REFUSAL: Final = "isthmus refusal"
 _SENT: Final = "isthmus sent"
 _PROOF: Final = "isthmus proof"
 _HOP_BY_HOP: Final = frozenset(
@@ -82,11 +83,18 @@ class Injection:
     """
 
     def __init__(
-        self, access: Access, operations: Operations, certificates: Certificates, *, keeps_cookies: bool
+        self,
+        access: Access,
+        operations: Operations,
+        certificates: Certificates,
+        passages: Passages,
+        *,
+        keeps_cookies: bool,
     ) -> None:
         self._access = access
         self._operations = operations
         self._certificates = certificates
+        self._passages = passages
         self._keeps_cookies = keeps_cookies
         # who opened a CONNECT, and what it may
         self._opened: MutableMapping[connection.Client, tuple[Proof, Grant]] = WeakKeyDictionary()
@@ -102,8 +110,12 @@ class Injection:
 
         async def decide() -> None:
             proof, grant = await self._who(flow)
+            note(flow, grant)
             place = plain_host(flow.request.host), flow.request.port
             origins = await self._access.origins(grant)
+            if self._passages.covers(origins, *place):
+                self._ingress = (await self._passages.begin(flow, proof, grant, *place)).ingress
+                return
             grant.require_host(origins, *place)
             self._require_certificate(origins, *place)
             self._opened[flow.client_conn] = proof, grant
@@ -134,6 +146,7 @@ class Injection:
                 proof = opened[0]
                 grant = await self._access.again(proof)
             flow.metadata[_PROOF] = proof
+            note(flow, grant)
             origin = await self._origin(flow, grant)
             through = _signature_checked(flow.request, origin, proof)
             request = self._request(flow, origin)
@@ -263,7 +276,7 @@ class Injection:
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """An answer's head, without what was put in; its body streams."""
         response, sent = flow.response, flow.metadata.get(_SENT)
-        if response is None or _REFUSAL in flow.metadata:
+        if response is None or REFUSAL in flow.metadata:
             return
         scrubber = Scrubber(sent.secrets if sent else ())
         dropped = _NOT_FOR_CLIENTS if self._keeps_cookies else (*_NOT_FOR_CLIENTS, "set-cookie")
@@ -319,7 +332,7 @@ def _refuse(flow: http.HTTPFlow, denied: Denied) -> None:
         fields["Content-Type"], body = "application/xml", denied.document()
     flow.request.headers.pop("expect", None)  # the body is not wanted
     flow.request.stream = False
-    flow.metadata[_REFUSAL] = True
+    flow.metadata[REFUSAL] = denied.message
     flow.response = http.Response.make(denied.status, body, fields)
 
 

@@ -32,6 +32,8 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 
 from gateway.proxy.grants import Denied
+from gateway.proxy.passages import Passages
+from gateway.proxy.relay import Begun, workers_words
 from gateway.proxy.websockets import Websocket, wanted
 
 LARGEST_HEAD: Final = 64 * 1024
@@ -40,7 +42,6 @@ WORKER_TLS: Final = "isthmus worker's TLS"
 WHY_REFUSED: Final = "isthmus body refused"
 HEAD_TIMEOUT: Final = 30.0
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
-_REFUSED_BY_WORKER = "refused HTTP CONNECT request: "
 
 type Commands = layer.CommandGenerator[Any]
 
@@ -62,8 +63,14 @@ class BodyRefusedHook(commands.StartHook):  # type: ignore[no-untyped-call]  # m
 class Layers:
     """The addon that answers mitmproxy's question which layer is next."""
 
+    def __init__(self, passages: Passages) -> None:
+        self._passages = passages
+
     def next_layer(self, following: layer.NextLayer) -> None:
-        """TLS where the client begins it, else HTTP; a proxy first, the store's host after CONNECT."""
+        """TLS where the client begins it, else HTTP; a proxy first, the store's host after CONNECT.
+
+        After the CONNECT of a passage, its own.
+        """
         context = following.context
         begun: bytes = following.data_client()  # type: ignore[no-untyped-call]  # mitmproxy's
         is_tls = starts_like_tls_record(begun)
@@ -73,6 +80,8 @@ class Layers:
                 stack /= tls_layers.ClientTLSLayer(context)
             stack /= Http(context, HTTPMode.regular)
             following.layer = stack[0]
+        elif (passage := self._passages.of(context.client)) is not None:
+            following.layer = Begun(context, passage)
         elif is_tls and not any(isinstance(one, tls_layers.ServerTLSLayer) for one in context.layers):
             following.layer = tls_layers.ServerTLSLayer(context)
             following.layer.child_layer = tls_layers.ClientTLSLayer(context)
@@ -306,8 +315,7 @@ class Stream(layers.http.HttpStream):
         """Says why a store was not reached in the worker's words, without where the worker is."""
         if self._broken_off and isinstance(event, ResponseProtocolError):
             return  # its connection's end is our own doing
-        if isinstance(event, ResponseProtocolError) and _REFUSED_BY_WORKER in event.message:
-            reason = event.message.partition(_REFUSED_BY_WORKER)[2].partition(" ")[2]
+        if isinstance(event, ResponseProtocolError) and (reason := workers_words(event.message)):
             event = ResponseProtocolError(self.stream_id, reason, ErrorCode.CONNECT_FAILED)
         yield from super().handle_protocol_error(event)
 

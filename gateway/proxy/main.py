@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -19,13 +20,16 @@ from mitmproxy.options import Options
 from connect_agent.memory import keep_freed_memory
 from gateway import telemetry
 from gateway.operations import Operations
-from gateway.proxy import listening
+from gateway.proxy import listening, reports
 from gateway.proxy.access import Access
 from gateway.proxy.certificates import Certificates
 from gateway.proxy.given import GivenMode
 from gateway.proxy.injection import Injection
 from gateway.proxy.layers import Layers
 from gateway.proxy.leaves import Leaves, Signing
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.observed import Observed
+from gateway.proxy.passages import Passages
 from gateway.settings import Settings
 from store import version
 from store.engine import Database, open_database
@@ -62,7 +66,7 @@ def main(settings: Settings, number: int = 1, given: Sequence[int] = ()) -> None
     if listens_alone:
         given = _own(settings)
     try:
-        asyncio.run(_run(settings, given))
+        asyncio.run(_run(settings, number, given))
     finally:
         if listens_alone or os.getppid() != parent:  # a supervisor that was killed leaves its file
             settings.proxy_place.unlink(missing_ok=True)
@@ -78,15 +82,12 @@ def _own(settings: Settings) -> Sequence[int]:
     return [sock.detach() for sock in sockets]
 
 
-async def _run(settings: Settings, given: Sequence[int]) -> None:
+async def _run(settings: Settings, number: int, given: Sequence[int]) -> None:
     database = open_database(settings.database_url)
     operations = Operations(settings.worker_socket)
     try:
         await version.require_current(database)
-        master = build(settings, database, operations, given)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, master.shutdown)
-        await master.run()
+        await _serve(settings, number, given, database, operations)
     except Outdated as error:
         raise SystemExit(str(error)) from None
     finally:
@@ -94,21 +95,33 @@ async def _run(settings: Settings, given: Sequence[int]) -> None:
         await database.aclose()
 
 
-def build(settings: Settings, database: Database, operations: Operations, given: Sequence[int]) -> Master:
-    """The proxy as a list of its parts; what it is given stays the caller's to close."""
-    master = Master(Options(mode=[f"{GivenMode.type_name}:{','.join(map(str, given))}"]))
+async def _serve(
+    settings: Settings, number: int, given: Sequence[int], database: Database, operations: Operations
+) -> None:
+    """The proxy as a list of its parts, until it is told to end."""
+    access = Access(database, operations, of=settings.proxy_processes)
     overlap = timedelta(seconds=settings.proxy_ca_overlap)
     certificates = Certificates(Leaves(Signing(settings.keys, overlap)))
-    master.addons.add(  # type: ignore[no-untyped-call]  # mitmproxy's, as the two below
-        Proxyserver(),  # type: ignore[no-untyped-call]
-        Layers(),
-        certificates,
-        Injection(
-            Access(database, operations, of=settings.proxy_processes),
-            operations,
-            certificates,
-            keeps_cookies=settings.proxy_cookies == "pass",
-        ),
+    server = Proxyserver()  # type: ignore[no-untyped-call]  # mitmproxy's, as two below
+    passages = Passages(settings.proxy_pass, access, operations, server)
+    cookies = settings.proxy_cookies == "pass"
+    injection = Injection(access, operations, certificates, passages, keeps_cookies=cookies)
+    metrics, started = Metrics(), time.time()
+    observed = Observed(metrics, logs=settings.proxy_access_log)
+
+    def report() -> reports.Report:
+        about = {"process": number, "started": started, "clients": observed.clients}
+        return {**about, "rows": metrics.to_json()}
+
+    master = Master(Options(mode=[f"{GivenMode.type_name}:{','.join(map(str, given))}"]))
+    master.addons.add(  # type: ignore[no-untyped-call]
+        *(server, Layers(passages), certificates, injection, passages),
+        observed,  # behind what decides
     )
     master.options.update(**_OPTIONS)  # type: ignore[no-untyped-call]
-    return master
+    for signalled in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signalled, master.shutdown)
+    async with reports.told(settings.proxy_report(number), report), asyncio.TaskGroup() as beside:
+        watching = beside.create_task(passages.watch(), name="passages whose token ended")
+        await master.run()
+        watching.cancel()

@@ -13,6 +13,7 @@ import secrets
 import ssl
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
@@ -21,9 +22,11 @@ import h11
 
 from connect_agent.tunnel import RelayEnd
 from connectors.interface import NetworkUnavailable, NotPermitted, StoreError, TimedOut, Unavailable
+from gateway.access.pass_through import is_listed
 from gateway.settings import Settings
 from gateway.tunnel import NetworkDialer
 from gateway.tunnel.dial import store_errors
+from gateway.worker.outside.addresses import Address
 from gateway.worker.outside.reach import by_system, connected, permitted
 
 if TYPE_CHECKING:
@@ -63,6 +66,7 @@ class Ingress:
 
     def __init__(self, settings: Settings, hub: "Hub") -> None:
         self._allowed = settings.proxy_private
+        self._passed = settings.proxy_pass
         self._hub = hub
         self._ways: OrderedDict[str, Way] = OrderedDict()
         self._dials: asyncio.TaskGroup | None = None
@@ -75,6 +79,18 @@ class Ingress:
         while len(self._ways) > _MOST_TICKETS:
             self._ways.popitem(last=False)
         return made
+
+    async def passing_ticket(self, host: str, port: int) -> str:
+        """A ticket to a host that is no account's, from here.
+
+        Raises NotPermitted when the setting does not list it, or an address of it is none where we go.
+        """
+        if not is_listed(self._passed, host, port):
+            raise NotPermitted("this host is not one that proxy_pass lists")
+        with store_errors():
+            async with asyncio.timeout(_DIAL_TIMEOUT):
+                await self._addresses(host, port)
+        return self.ticket(None, host, port)
 
     async def run(self) -> None:
         """Listens on a free port of the loopback until cancelled."""
@@ -124,14 +140,18 @@ class Ingress:
             return (await dialer.connect(end, way.host, way.port, tls=way.tls, server_hostname=name))[1]
         with store_errors():
             async with asyncio.timeout(_DIAL_TIMEOUT):
-                found = await by_system(way.host, way.port)
-                if not found or not all(permitted(address, self._allowed) for address in found):
-                    raise NotPermitted("the store's host has an address that the proxy does not go to")
-                sock = await connected(found, way.port)
+                sock = await connected(await self._addresses(way.host, way.port), way.port)
                 loop = asyncio.get_running_loop()
                 _, made = await loop.create_connection(end, sock=sock, ssl=way.tls, server_hostname=name)
         made.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         return made
+
+    async def _addresses(self, host: str, port: int) -> Sequence[Address]:
+        """Where the host is. Raises NotPermitted unless we go to each of its addresses."""
+        found = await by_system(host, port)
+        if not found or not all(permitted(address, self._allowed) for address in found):
+            raise NotPermitted("the store's host has an address that the proxy does not go to")
+        return found
 
 
 class SecureEnd(RelayEnd):
