@@ -68,6 +68,7 @@ class Signing:
             try:
                 self._authority, self._key, self._switches = self._loaded()
             except (OSError, ValueError) as error:
+                self._seen = None  # tried again at the next handshake
                 _log.error("the proxy's authority can't be read anew, the former signs on: %s", error)
         self._warn()
         return self._authority, self._key

@@ -33,12 +33,12 @@ class Senders:
         """Whether TLS with the store takes a key that only the worker has."""
         return self._identity is not None
 
-    async def tls(self, origin: Origin) -> ssl.SSLContext:
-        """How TLS is spoken with an origin: with its authorities, and the account's client certificate."""
+    async def proxied_tls(self, origin: Origin) -> ssl.SSLContext:
+        """How TLS is spoken for the native proxy: as strictly as by it, and with the client certificate."""
         if self._identity is None:
-            return await asyncio.to_thread(_shared, origin.ca)  # parsing the machine's list takes some time
+            return await asyncio.to_thread(_shared, origin.ca)
         if (found := self._identified.get(origin.ca)) is None:
-            made = await asyncio.to_thread(tls_context, origin.ca, self._identity)
+            made = await asyncio.to_thread(_strict, origin.ca, self._identity)
             found = self._identified.setdefault(origin.ca, made)
         return found
 
@@ -46,7 +46,9 @@ class Senders:
         """The client of an origin."""
         if (found := self._clients.get(origin)) is not None:
             return found
-        tls = await self.tls(origin) if origin.scheme == "https" else None
+        tls = None
+        if origin.scheme == "https":  # parsing the machine's certificates takes some time
+            tls = await asyncio.to_thread(tls_context, origin.ca, self._identity)
 
         async def connect(factory: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:
             dial = self._dialer.connect
@@ -69,5 +71,13 @@ class Senders:
 
 @lru_cache(256)
 def _shared(ca: str | None) -> ssl.SSLContext:
-    """One for all accounts that trust the same: a machine's list takes a megabyte in memory."""
-    return tls_context(ca)
+    """One for all accounts that trust the same: a machine's list is large."""
+    return _strict(ca, None)
+
+
+def _strict(ca: str | None, identity: Identity | None) -> ssl.SSLContext:
+    """No common names (RFC 9525, 2), as the proxy has it; and the one protocol that it speaks inside."""
+    made = tls_context(ca, identity)
+    made.hostname_checks_common_name = False
+    made.set_alpn_protocols(["http/1.1"])
+    return made

@@ -20,7 +20,7 @@ async def ticket(desk: Desk, arguments: Arguments) -> Any:
     ]
     if not found:
         raise NotPermitted("this host is not one of the account's")
-    tls = await account.senders.tls(found[0]) if wants_tls else None
+    tls = await account.senders.proxied_tls(found[0]) if wants_tls else None
     return {"port": _port(desk), "ticket": desk.ingress.ticket(account.network, *place, tls)}
 
 
