@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     proxy_pass: list[Annotated[str, Field(pattern=_PLACE)]] = []
     proxy_access_log: bool = True
     proxy_processes: int = Field(default=1, ge=1, le=20)
+    proxy_head_timeout: float = Field(default=30.0, gt=0)
+    proxy_connections: int = Field(default=2000, ge=2)
 
     @property
     def keys(self) -> Path:

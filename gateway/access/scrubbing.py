@@ -10,7 +10,14 @@ from typing import Final
 LARGEST_BODY: Final = 1024 * 1024
 """Bytes of a text that are looked through; what follows passes as it is."""
 _SHORTEST = 6  # a shorter one stands in too many texts by chance
-_TEXTS = ("text/", "application/json", "application/xml", "application/javascript", "application/problem")
+_TEXTS = (
+    "text/",
+    "message/",
+    "application/json",
+    "application/xml",
+    "application/javascript",
+    "application/problem",
+)
 _SUFFIXES = ("+json", "+xml")
 
 

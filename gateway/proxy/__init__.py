@@ -11,6 +11,10 @@ payloads      what the body of a signed request goes through
 injection     mitmproxy's hooks: refuse, or authorise and send on its way
 layers        mitmproxy's layers, bounded, and never anything but HTTP
 websockets    what passes behind a websocket's handshake
+heads         what a message's head may be: pure decisions
+http1, http2  the two versions of HTTP, with a client and with a store
+stores        a client's connections to stores, and who is told to wait
+doors         how many clients there may be, and for how long one may say nothing
 certificates  TLS on both sides
 passages      what goes through without interception; relay, its layers
 listening     sockets that several processes share; given, how mitmproxy serves on them

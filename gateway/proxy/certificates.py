@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
@@ -20,6 +20,11 @@ from gateway.proxy.leaves import Leaves, NotCovered
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+
+_VERSIONS: Final = (
+    b"h2",
+    b"http/1.1",
+)  # offered to stores
 
 type Place = tuple[str, int]
 
@@ -69,7 +74,7 @@ class Certificates(TlsConfig):
         if not isinstance(server, connection.Server) or server.address is None:
             return
         name = server.sni = server.sni or server.address[0]
-        server.alpn_offers = server.alpn_offers or client.alpn_offers
+        server.alpn_offers = _VERSIONS if client.alpn == b"h2" else _VERSIONS[-1:]
         pem = self._trusted.get(client, {}).get((server.address[0], server.address[1]))
         made = SSL.Connection(_context(pem))
         _require_name(made, name)

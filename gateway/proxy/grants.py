@@ -4,7 +4,7 @@ Nothing is allowed that does not match: an origin of the account, and every limi
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import unquote
@@ -13,6 +13,8 @@ from connectors.interface import Origin
 
 READING = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
 """Methods that change nothing (RFC 9110, 9.2.1; RFC 4918; RFC 3253; RFC 5323)."""
+_ECHOES = frozenset({"TRACE", "TRACK"})
+_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
 _PORTS = {"http": 80, "https": 443}
 _UNFIT = re.compile(r"[\x00-\x20\x7f\\#]")
 _SLASHES = re.compile(r"%(2f|5c|00|25)", re.IGNORECASE)
@@ -56,6 +58,8 @@ class Grant:
         self, origins: Sequence[Origin], *, method: str, scheme: str, host: str, port: int, target: str
     ) -> Origin:
         """The origin that the request is for. Raises Denied when it is for none, or beyond the token."""
+        if method.upper() in _ECHOES:
+            raise Denied(403, f"{method} is not let through: its answer would show what was put in")
         path = plain_path(target)
         here = [o for o in origins if (o.scheme, plain_host(o.host), o.port) == (scheme, host, port)]
         if not here:
@@ -79,6 +83,14 @@ class Grant:
         self._require_listed(host, port)
         if self.read_only or self.methods or self.paths:
             raise Denied(403, "this token is limited in what it may do, and what passes through is not seen")
+
+    def require_plain_method(self, header_names: Iterable[str]) -> None:
+        """Raises Denied where the token limits methods and a header asks the store to take another one.
+
+        It is not taken off instead: a POST that stands for a GET would be a real POST then.
+        """
+        if (self.read_only or self.methods) and (found := _OVERRIDES.intersection(header_names)):
+            raise Denied(403, f"this token limits methods: {min(found)} is not let through")
 
     def _require_listed(self, host: str, port: int) -> None:
         if self.hosts and not {host, f"{host}:{port}"} & set(self.hosts):

@@ -32,7 +32,7 @@ from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates, Place
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
-from gateway.proxy.layers import AGAIN, WHY_REFUSED, WORKER_TLS
+from gateway.proxy.hooks import AGAIN, WHY_REFUSED, WORKER_TLS
 from gateway.proxy.leaves import NotCovered
 from gateway.proxy.observed import REFUSAL, note
 from gateway.proxy.passages import Passages
@@ -50,11 +50,17 @@ type Field = tuple[str, str]
 _SENT: Final = "isthmus sent"
 _PROOF: Final = "isthmus proof"
 _HOP_BY_HOP: Final = frozenset(
-    ("connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "upgrade")
+    (
+        *("connection", "http2-settings", "keep-alive", "proxy-connection", "proxy-authorization"),
+        *("te", "trailer", "upgrade"),
+    )
 )
 _FRAMING: Final = ("content-length", "transfer-encoding")
 _CLIENTS_OWN: Final = frozenset(("authorization", "accept-encoding", "expect", "host"))
-_NOT_FOR_CLIENTS: Final = ("alt-svc", "proxy-authenticate", "proxy-authentication-info", "www-authenticate")
+_NOT_FOR_CLIENTS: Final = (
+    *("alt-svc", "proxy-authenticate", "proxy-authentication-info", "www-authenticate"),
+    "trailer",
+)
 _BODILESS: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
 _STATUS: dict[type[Exception], int] = {
     NotFound: 404,
@@ -182,6 +188,7 @@ class Injection:
             port=request.port,
             target=request.path,
         )
+        grant.require_plain_method(name.lower() for name in request.headers)
         hosts = request.headers.get_all("host")
         said = [*hosts, request.authority] if request.authority else hosts
         if not said or len(hosts) > 1 or not all(names(one, origin) for one in said):
@@ -345,6 +352,8 @@ def _apply(authorised: Authorised, flow: http.HTTPFlow, origin: Origin) -> None:
     upgrade = []
     if wanted(request):
         upgrade = [("connection", "upgrade"), ("upgrade", "websocket")]
+    if request.headers.get("expect", "").lower() == "100-continue":  # mitmproxy answers it, and takes it off
+        framing.append(("expect", "100-continue"))
     kept = [(n, v) for n, v in authorised.fields if n not in (*_FRAMING, "host", *_HOP_BY_HOP)]
     host: list[Field] = []
     if request.is_http2:

@@ -23,6 +23,7 @@ from gateway.operations import Operations
 from gateway.proxy import listening, reports
 from gateway.proxy.access import Access
 from gateway.proxy.certificates import Certificates
+from gateway.proxy.doors import Doors
 from gateway.proxy.given import GivenMode
 from gateway.proxy.injection import Injection
 from gateway.proxy.layers import Layers
@@ -114,8 +115,10 @@ async def _serve(
         return {**about, "rows": metrics.to_json()}
 
     master = Master(Options(mode=[f"{GivenMode.type_name}:{','.join(map(str, given))}"]))
+    doors = Doors(settings.proxy_connections, settings.proxy_head_timeout)
+    layers = Layers(passages, settings.proxy_head_timeout)
     master.addons.add(  # type: ignore[no-untyped-call]
-        *(server, Layers(passages), certificates, injection, passages),
+        *(server, doors, layers, certificates, injection, passages),
         observed,  # behind what decides
     )
     master.options.update(**_OPTIONS)  # type: ignore[no-untyped-call]

@@ -1,0 +1,46 @@
+"""What the layers ask the addons, beside mitmproxy's own hooks, and what flows' metadata says to both."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from mitmproxy.connection import Client, Connection
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy import commands
+
+AGAIN: Final = "isthmus again"
+"""Set where a refused request has been authorised anew."""
+WORKER_TLS: Final = "isthmus worker's TLS"
+"""Set where the worker speaks TLS with the store, and the proxy does not."""
+WHY_REFUSED: Final = "isthmus body refused"
+"""Set to the Denied that a body was refused with on its way."""
+
+
+@dataclass
+class AuthorisationRefusedHook(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmproxy's
+    """The store answered 401. An addon that set AGAIN in the flow's metadata has authorised it anew."""
+
+    flow: HTTPFlow
+
+
+@dataclass
+class BodyRefusedHook(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmproxy's
+    """What a body went through has refused it, as WHY_REFUSED in the flow's metadata. An addon answers."""
+
+    flow: HTTPFlow
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Whether a connection of the client's, or to its stores, is to be left unread."""
+
+    client: Client
+    connection: Connection
+    held: bool
+
+
+@dataclass
+class ReadingHook(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmproxy's
+    """A connection's bytes are not wanted for now, or wanted again."""
+
+    reading: Reading
+    blocking = False

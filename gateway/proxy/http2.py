@@ -1,0 +1,182 @@
+"""HTTP/2 on both sides, bounded: windows that are opened again only for what went on, and calm.
+
+mitmproxy opens every window as far as it goes and gives back what it has read at once, so a receiver that
+takes nothing would have the proxy keep a whole transfer. Heads are bounded by `hpack` itself (64 KiB of a
+header list) and their CONTINUATION frames by `h2` (64).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.settings
+from mitmproxy.proxy import events, layer
+from mitmproxy.proxy.commands import SendData
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import _http2 as http2
+from mitmproxy.proxy.layers.http._base import HttpEvent
+from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseData, ResponseHeaders
+from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
+
+from gateway.proxy.heads import MOST_INFORMATIONAL
+
+STREAM_WINDOW: Final = 1024 * 1024
+CONNECTION_WINDOW: Final = 8 * STREAM_WINDOW
+MOST_STREAMS: Final = 100
+_MOST_BUSY: Final = 2 * MOST_STREAMS  # with those that were reset before they were decided
+_MOST_RESETS: Final = 200  # more of them than of answers (CVE-2023-44487)
+_MOST_IDLE_FRAMES: Final = 1000  # pings, settings, empty data (CVE-2019-9512, 9515, 9518) in a row
+_JOINED: Final = 16 * 1024
+
+type Commands = layer.CommandGenerator[Any]
+
+
+@dataclass
+class Credit(HttpEvent):
+    """What was received on this stream has gone on: its sender may send as much again."""
+
+
+class Metered(BufferedH2Connection):
+    """An HTTP/2 connection whose windows open again by `give`, and not by what has been read."""
+
+    def __init__(self, config: h2.config.H2Configuration) -> None:
+        super().__init__(config)
+        self.owed: dict[int, int] = {}
+        self.local_settings.initial_window_size = STREAM_WINDOW
+        self.local_settings.acknowledge()
+
+    def initiate_connection(self) -> None:
+        """Sends the preface; the connection's window is opened as far as ours goes."""
+        h2.connection.H2Connection.initiate_connection(self)  # mitmproxy's own opens it by 2 GiB
+        self.increment_flow_control_window(CONNECTION_WINDOW - self.inbound_flow_control_window)
+
+    def acknowledge_received_data(self, acknowledged_size: int, stream_id: int) -> None:
+        """Notes what is owed to the sender."""
+        self.owed[stream_id] = self.owed.get(stream_id, 0) + acknowledged_size
+
+    def give(self, stream_id: int) -> None:
+        """Pays what is owed, where the connection still lives."""
+        size = self.owed.pop(stream_id, 0)
+        if size and self.state_machine.state is not h2.connection.ConnectionState.CLOSED:
+            super().acknowledge_received_data(size, stream_id)
+
+    def send_data(  # type: ignore[override]  # mitmproxy's narrows h2's types as well
+        self, stream_id: int, data: bytes, end_stream: bool = False, pad_length: None = None
+    ) -> None:
+        """Sends, or keeps what the window does not let through; small pieces are kept as one."""
+        waiting = self.stream_buffers.get(stream_id)
+        if waiting and len(waiting[-1].data) + len(data) <= _JOINED and not waiting[-1].end_stream:
+            waiting[-1] = SendH2Data(waiting[-1].data + data, end_stream)
+        else:
+            super().send_data(stream_id, data, end_stream)
+
+    def kept(self, stream_id: int) -> int:
+        """Bytes that wait for the receiver's window."""
+        return sum(len(piece.data) for piece in self.stream_buffers.get(stream_id, ()))
+
+
+class Client2(http2.Http2Server):
+    """HTTP/2 with the client.
+
+    Args:
+        busy: how many requests of this connection are not done, those included that the client gave up.
+    """
+
+    h2_conn: Metered
+
+    def __init__(self, context: Context, busy: Callable[[], int]) -> None:
+        super().__init__(context)
+        self.h2_conn = Metered(self.h2_conf)
+        self._busy = busy
+        self._resets = 0
+        self._idle_frames = 0
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, Credit):
+            yield from _give(self, event.stream_id)
+            return
+        if isinstance(event, ResponseHeaders):
+            self._resets -= 1
+        if isinstance(event, ResponseHeaders | ResponseData):
+            self._idle_frames = 0
+        yield from super()._handle_event(event)
+
+    def handle_h2_event(self, event: h2.events.Event) -> Commands:
+        """Takes what asks or brings something; ends with what only makes work."""
+        if isinstance(event, h2.events.StreamReset):
+            self._resets += 1
+        if isinstance(event, h2.events.RequestReceived) or (
+            isinstance(event, h2.events.DataReceived) and event.data
+        ):
+            self._idle_frames = 0
+        else:
+            self._idle_frames += 1
+        if self._idle_frames > _MOST_IDLE_FRAMES or self._resets > _MOST_RESETS or self._is_busy(event):
+            yield from self.protocol_error(
+                "too much work for nothing", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+            )
+            return True
+        return (yield from super().handle_h2_event(event))
+
+    def owed(self) -> list[int]:
+        """The streams on which the client may not go on yet."""
+        return list(self.h2_conn.owed)
+
+    def kept(self, stream_id: int) -> int:
+        """Bytes of the answer that wait for the client's window."""
+        return self.h2_conn.kept(stream_id)
+
+    def _is_busy(self, event: h2.events.Event) -> bool:
+        return isinstance(event, h2.events.RequestReceived) and self._busy() >= _MOST_BUSY
+
+
+class Store2(http2.Http2Client):
+    """HTTP/2 with a store."""
+
+    h2_conn: Metered
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.h2_conn = Metered(self.h2_conf)
+        self.h2_conn.local_settings.enable_push = 0
+        self.h2_conn.local_settings.acknowledge()
+        self._informational = 0
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, Credit):
+            yield from _give(self, event.stream_id)
+            return
+        if isinstance(event, RequestHeaders):  # a request that is sent once more has a new stream
+            self.our_stream_id.pop(event.stream_id, None)
+        yield from super()._handle_event(event)
+
+    def handle_h2_event(self, event: h2.events.Event) -> Commands:
+        """Takes an answer; ends with a store that only says that one will come."""
+        if isinstance(event, h2.events.InformationalResponseReceived):
+            self._informational += 1
+            if self._informational > MOST_INFORMATIONAL * MOST_STREAMS:
+                yield from self.protocol_error("nothing but informational answers")
+                return True
+        elif isinstance(event, h2.events.ResponseReceived):
+            self._informational = 0
+        return (yield from super().handle_h2_event(event))
+
+    def asked_by(self, stream_id: int) -> int | None:
+        """The client's stream for one of the store's."""
+        return self.their_stream_id.get(stream_id)
+
+    def kept(self, stream_id: int) -> int:
+        """Bytes of the client's stream that wait for the store's window, or for a stream there."""
+        waiting = sum(len(getattr(one, "data", b"")) for one in self.stream_queue.get(stream_id, ()))
+        ours = self.our_stream_id.get(stream_id)
+        return waiting if ours is None else waiting + self.h2_conn.kept(ours)
+
+
+def _give(side: Client2 | Store2, stream_id: int) -> Commands:
+    side.h2_conn.give(stream_id)
+    if data := side.h2_conn.data_to_send():
+        yield SendData(side.conn, data)
