@@ -20,7 +20,14 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 
 from gateway.proxy.grants import Denied
-from gateway.proxy.hooks import AGAIN, WHY_REFUSED, WORKER_TLS, AuthorisationRefusedHook, BodyRefusedHook
+from gateway.proxy.hooks import (
+    AGAIN,
+    THROUGH,
+    WHY_REFUSED,
+    WORKER_TLS,
+    AuthorisationRefusedHook,
+    BodyRefusedHook,
+)
 from gateway.proxy.websockets import Websocket, wanted
 
 type Commands = layer.CommandGenerator[Any]
@@ -104,7 +111,12 @@ class Stream(layers.http.HttpStream):
             return None
 
     def _pass_on(self, event: events.Event, pieces: Sequence[bytes]) -> Commands:
+        counted: Any = (
+            self.flow.request.stream
+        )  # by the addon that observes; here nothing else changes pieces
         for piece in pieces:
+            if callable(counted):
+                counted(piece)
             yield _send(RequestData(self.stream_id, piece), self.context.server)
         if isinstance(event, RequestEndOfMessage):
             yield from super().state_stream_request_body(event)
@@ -141,9 +153,8 @@ class Stream(layers.http.HttpStream):
 
     def start_request_stream(self) -> Commands:
         """Sends the head, unless the body goes through something that may refuse it: then with its first."""
-        if callable(self.flow.request.stream):
-            through: Any = self.flow.request.stream
-            self._through, self.flow.request.stream = through, True
+        self._through = self.flow.metadata.pop(THROUGH, None)
+        if self._through is not None:
             self.client_state = self.state_hold_request_head
         else:
             yield from self._send_head()

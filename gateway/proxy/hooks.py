@@ -11,6 +11,8 @@ AGAIN: Final = "isthmus again"
 """Set where a refused request has been authorised anew."""
 WORKER_TLS: Final = "isthmus worker's TLS"
 """Set where the worker speaks TLS with the store, and the proxy does not."""
+THROUGH: Final = "isthmus body goes through"
+"""Set to what the request's body is to go through on its way, and may be refused by (`payloads.Through`)."""
 WHY_REFUSED: Final = "isthmus body refused"
 """Set to the Denied that a body was refused with on its way."""
 

@@ -32,7 +32,7 @@ from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
 from gateway.proxy.certificates import Certificates, Place
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
-from gateway.proxy.hooks import AGAIN, WHY_REFUSED, WORKER_TLS
+from gateway.proxy.hooks import AGAIN, THROUGH, WHY_REFUSED, WORKER_TLS
 from gateway.proxy.leaves import NotCovered
 from gateway.proxy.observed import REFUSAL, note
 from gateway.proxy.passages import Passages
@@ -161,7 +161,7 @@ class Injection:
             flow.metadata[_SENT] = Sent(grant, request, tuple(authorised.secrets))
             await self._send_there(flow, grant, origin)
             _apply(authorised, flow, origin)
-            flow.request.stream = through or True
+            flow.request.stream, flow.metadata[THROUGH] = True, through
 
         await _or_refuse(flow, decide)
 
