@@ -84,6 +84,10 @@ class Doors:
             return
         if reading.held:
             transport.pause_reading()
+            if isinstance(
+                found.reader, asyncio.StreamReader
+            ):  # it may have paused before us, and would resume
+                found.reader._paused = False  # type: ignore[attr-defined]  # noqa: SLF001
         else:
             transport.resume_reading()
 

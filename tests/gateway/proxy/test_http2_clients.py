@@ -31,7 +31,10 @@ def lines(store: Apache) -> list[str]:
 def logged(store: Apache, before: int) -> list[str]:
     """What the store wrote down behind so many lines: a moment after its answer."""
     deadline = time.monotonic() + 10
-    while len(found := lines(store)[before:]) == 0:
+    while True:
+        found = lines(store)[before:]
+        if any(line.startswith(("GET", "PUT")) for line in found):
+            break
         assert time.monotonic() < deadline, "the store wrote nothing down"
         time.sleep(0.02)
     return found
@@ -109,7 +112,8 @@ def test_a_pseudo_header_that_says_something_else_never_reaches_the_store(
         said = [(name, replaced.get(str(name), value)) for name, value in client.request("GET", "/h.txt")]
         answer = client.ask(1, said)  # type: ignore[arg-type]
     if replaced == {":scheme": "http"}:  # what counts is what the tunnel is for
-        assert logged(store, len(before)) in (["GET 404 -"], ["GET 200 -"])
+        asked_for = [line for line in logged(store, len(before)) if line.startswith("GET")]
+        assert len(asked_for) == 1
         return
     assert answer in (ENDED, 400, 403, 421) or str(answer).startswith("RST"), answer
     assert lines(store) == before
@@ -152,7 +156,8 @@ def test_a_body_without_a_length_is_one_request(
     with http2(guarded, guarded_account, store) as client:
         assert client.ask(1, client.request("PUT", "/bare"), body) in (201, 204)
     assert (store.data / "bare").read_bytes() == body
-    assert [line.split()[0] for line in logged(store, len(before))] == ["PUT"]
+    assert [line.split()[0] for line in logged(store, len(before))].count("PUT") == 1
+    assert not any("GET" in line for line in logged(store, len(before)))
 
 
 @pytest.mark.parametrize("kind", ["http1", "http2"])

@@ -124,6 +124,7 @@ def test_odd_request_lines(
     guarded: Proxied, lied_to: Account, lying: Double, line: str, expected: set[int]
 ) -> None:
     before = len(lying.requests)
+    lying.misread.clear()
     said = line.format(port=lying.port).encode("latin-1")
     rest = f"Host: localhost:{lying.port}\r\nProxy-Authorization: Basic {basic(lied_to)}\r\n"
     answer = asked(guarded, said + b"\r\n" + rest.encode() + b"Connection: close\r\n\r\n", within=4)

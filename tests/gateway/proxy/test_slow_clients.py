@@ -182,7 +182,7 @@ def test_a_client_whose_window_is_closed_stops_the_store(
             client.read()
         deadline = time.monotonic() + 2
         while time.monotonic() < deadline:  # as long as a store would take to send all of it
-            assert resident(guarded) - before < 40 * MIB
+            assert resident(guarded) - before < 24 * MIB
             time.sleep(0.2)
         client.send(SettingsFrame(settings={SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1}))
         assert client.ask(3, client.request("GET", "/small")) == 200
@@ -206,7 +206,7 @@ def test_an_upload_to_a_store_that_takes_nothing_waits(
         sock.settimeout(2)
         with pytest.raises(TimeoutError):
             sock.sendall(bytes(256 * MIB))
-        assert resident(guarded) - before < 40 * MIB
+        assert resident(guarded) - before < 24 * MIB
     done.set()
 
 
