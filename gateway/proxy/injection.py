@@ -352,8 +352,6 @@ def _apply(authorised: Authorised, flow: http.HTTPFlow, origin: Origin) -> None:
     upgrade = []
     if wanted(request):
         upgrade = [("connection", "upgrade"), ("upgrade", "websocket")]
-    if request.headers.get("expect", "").lower() == "100-continue":  # mitmproxy answers it, and takes it off
-        framing.append(("expect", "100-continue"))
     kept = [(n, v) for n, v in authorised.fields if n not in (*_FRAMING, "host", *_HOP_BY_HOP)]
     host: list[Field] = []
     if request.is_http2:
