@@ -1,4 +1,4 @@
-"""The command: `python -m bench [a b c d e f g] [--size MIB] [--rounds N] [--out FILE]`."""
+"""The command: `python -m bench [a b c d e f g h i j] [--size MIB] [--rounds N] [--out FILE]`."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import content, distance, memory, small
+from bench import content, distance, memory, proxy, small
 from bench.report import Line
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ TITLES = {
     "e": "One stream over a distance",
     "f": "Whole files over SFTP",
     "g": "Small requests to the API",
+    "h": "Whole files through the native proxy",
+    "i": "Small requests and idle clients through the native proxy",
+    "j": "Memory of the native proxy under 32 transfers",
 }
 _HEAD = """# Benchmarks
 
@@ -55,6 +58,9 @@ def main() -> None:
         "e": over_a_distance,
         "f": content.sftp,
         "g": small.requests,
+        "h": proxy.files,
+        "i": proxy.requests,
+        "j": proxy.memory,
     }
     page = _HEAD.format(
         rounds=given.rounds,

@@ -23,7 +23,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def wait_for_port(port: int, within: float = 20.0) -> None:
+def wait_for_port(port: int, within: float = 60.0) -> None:
     """Returns when something listens."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:

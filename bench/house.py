@@ -17,9 +17,15 @@ AGENT = (sys.executable, "-c", "from connect_agent.cli import main; main()")
 
 
 class House:
-    """`isthmus init`, `serve`, an application; accounts and agents on demand."""
+    """`isthmus init`, `serve`, an application; accounts and agents on demand.
 
-    def __init__(self, fleet: Fleet, name: str = "house") -> None:
+    Args:
+        fleet: gets the processes.
+        name: of the folder.
+        proxied: with the native proxy, for stores on the loopback too.
+    """
+
+    def __init__(self, fleet: Fleet, name: str = "house", *, proxied: bool = False) -> None:
         self.fleet = fleet
         self.name = name
         self.data = fleet.folder / name
@@ -28,8 +34,17 @@ class House:
         self.isthmus("init")
         self.isthmus("developer", "create", "bench@example.com")
         self.app = self.isthmus("app", "create", "bench", "--developer", "bench@example.com")
-        ports = ("--port", str(self.port), "--tunnel-port", str(self.tunnel_port))
-        self.gateway = fleet.start(name, *ISTHMUS, "serve", "--data", self.data, *ports, port=self.port)
+        ports = ["--port", str(self.port), "--tunnel-port", str(self.tunnel_port)]
+        self.proxy_port = free_port()
+        environment = []
+        if proxied:
+            ports += ["--proxy-port", str(self.proxy_port)]
+            environment = ["env", 'ISTHMUS_PROXY_PRIVATE=["127.0.0.0/8"]']
+        self.gateway = fleet.start(
+            name, *environment, *ISTHMUS, "serve", "--data", self.data, *ports, port=self.port
+        )
+        if proxied:
+            wait_for_port(self.proxy_port)
         self.agent: psutil.Process | None = None
 
     def isthmus(self, *words: str) -> Any:
@@ -44,14 +59,15 @@ class House:
             raise RuntimeError(done.stderr)
         return json.loads(done.stdout)
 
-    def start_agent(self, allow: str, through: int | None = None) -> None:
+    def start_agent(self, *allow: str, through: int | None = None) -> None:
         """Network `inside` with one agent; `through` is another port to find the tunnel on."""
         self.isthmus("network", "create", "inside")
         url = f"http://127.0.0.1:{self.port}"
         token = self.isthmus("network", "invite", "inside", "--url", url)["token"]
         config = self.fleet.folder / f"{self.name}-agent.toml"
+        rules = [word for rule in allow for word in ("--allow", rule)]
         subprocess.run(
-            [*AGENT, "join", token, "--config", str(config), "--allow", allow],
+            [*AGENT, "join", token, "--config", str(config), *rules],
             check=True,
             capture_output=True,
         )
@@ -69,13 +85,21 @@ class House:
                 raise TimeoutError("the agent did not connect")
             time.sleep(0.1)
 
+    def proxied(self, service: str, *, network: str | None = None, **settings: str) -> str:
+        """An account by the native proxy: the proxy's URL for it, with its token."""
+        added = self._add(service, network, settings)
+        return f"http://{added['id']}:{added['access_token']}@127.0.0.1:{self.proxy_port}"
+
     def account(self, service: str, *, network: str | None = None, **settings: str) -> "Storage":
         """An account's storage."""
+        added = self._add(service, network, settings)
+        return Storage(self.port, added["id"], added["access_token"])
+
+    def _add(self, service: str, network: str | None, settings: dict[str, str]) -> Any:
         words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         if network is not None:
             words += ["--network", network]
-        added = self.isthmus("account", "add", service, "--app", self.app["id"], *words)
-        return Storage(self.port, added["id"], added["access_token"])
+        return self.isthmus("account", "add", service, "--app", self.app["id"], *words)
 
     @property
     def processes(self) -> list[psutil.Process]:

@@ -17,6 +17,7 @@ from OpenSSL import SSL, crypto
 
 from gateway.proxy.ca import ascii_host
 from gateway.proxy.leaves import Leaves, NotCovered
+from gateway.proxy.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -56,11 +57,13 @@ class Certificates(TlsConfig):
         return certs.CertStoreEntry(certs.Cert(leaf.certificate), leaf.key, None, [certs.Cert(leaf.issuer)])
 
     def tls_start_client(self, tls_start: tls.TlsData) -> None:
-        """TLS with a client; it ends where we have no certificate."""
+        """TLS with a client, in large pieces; it ends where we have no certificate."""
         try:
             super().tls_start_client(tls_start)
         except (NotCovered, ValueError) as error:
             _log.warning("no certificate for a client: %s", error)
+        if tls_start.ssl_conn is not None:
+            tls_start.ssl_conn = Records(tls_start.ssl_conn)  # type: ignore[assignment]  # in its place
 
     def configure(self, updated: set[str]) -> None:
         """Nothing is read from mitmproxy's own configuration folder."""
@@ -81,7 +84,7 @@ class Certificates(TlsConfig):
         if server.alpn_offers:
             made.set_alpn_protos(list(server.alpn_offers))
         made.set_connect_state()
-        tls_start.ssl_conn = made
+        tls_start.ssl_conn = Records(made)  # type: ignore[assignment]  # in its place
 
 
 @lru_cache(256)

@@ -3,18 +3,18 @@
 import asyncio
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mitmproxy import ctx
 from mitmproxy.connection import Client, Connection
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from gateway.proxy.connections import Handler
 from gateway.proxy.hooks import Reading
 
 if TYPE_CHECKING:
     from mitmproxy.addons.proxyserver import Proxyserver
-    from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\n"
@@ -75,21 +75,8 @@ class Doors:
 
     def reading(self, reading: Reading) -> None:
         """A connection is left unread, or read again; the kernel's buffer then tells its sender to wait."""
-        handler = _handler(reading.client)
-        found = handler.transports.get(reading.connection) if handler else None
-        if found is None or not isinstance(found.writer, asyncio.StreamWriter):
-            return
-        transport = cast("asyncio.Transport", found.writer.transport)
-        if transport.is_closing():
-            return
-        if reading.held:
-            transport.pause_reading()
-            if isinstance(
-                found.reader, asyncio.StreamReader
-            ):  # it may have paused before us, and would resume
-                found.reader._paused = False  # type: ignore[attr-defined]  # noqa: SLF001
-        else:
-            transport.resume_reading()
+        if (handler := _handler(reading.client)) is not None:
+            handler.hold(reading.connection, held=reading.held)
 
     def _has_asked(self, client: Client) -> None:
         if (clock := self._clocks.pop(client.id, None)) is not None:
@@ -111,6 +98,7 @@ def _close(client: Client, connection: Connection) -> None:
         found.writer.close()
 
 
-def _handler(client: Client) -> "ProxyConnectionHandler | None":
+def _handler(client: Client) -> Handler | None:
     proxyserver: Proxyserver = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
-    return proxyserver.connections.get(client.id)
+    found: Any = proxyserver.connections.get(client.id)  # what `given` made
+    return cast("Handler | None", found)

@@ -4,10 +4,12 @@ import asyncio
 import socket
 from typing import Any, Final
 
+from mitmproxy import ctx
 from mitmproxy.proxy import layers, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_servers import AsyncioServerInstance
 
+from gateway.proxy.connections import Handler
 from gateway.proxy.listening import BACKLOG
 
 _AT_ONCE: Final = 1
@@ -36,6 +38,13 @@ class GivenInstance(AsyncioServerInstance[GivenMode]):  # type: ignore[no-untype
     def make_top_layer(self, context: Context) -> Any:
         """As for mitmproxy's regular mode."""
         return layers.modes.HttpProxy(context)
+
+    async def handle_stream(self, reader: Any, writer: Any = None) -> None:
+        """One client, from its first byte to its last."""
+        handler = Handler(ctx.master, reader, writer, ctx.options, self.mode)
+        handler.layer = self.make_top_layer(handler.layer.context)
+        with self.manager.register_connection(handler.client.id, handler):
+            await handler.handle_client()
 
     async def listen(self, host: str, port: int) -> Any:
         """Serves on the given sockets; host and port are as they are."""

@@ -16,6 +16,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from gateway.proxy import heads
+from gateway.proxy.bodies import PassesWhole
 
 type Commands = layer.CommandGenerator[Any]
 
@@ -24,7 +25,7 @@ class StoreFault(ResponseProtocolError):
     """What is wrong with a store's answer, in words of ours: nothing that the store sent is in them."""
 
 
-class Client1(http1.Http1Server):
+class Client1(PassesWhole, http1.Http1Server):
     """HTTP/1.1 with the client: a head has 64 KiB and a time, no folds and no stray characters."""
 
     def __init__(self, context: Context, head_timeout: float) -> None:
@@ -99,7 +100,7 @@ class Client1(http1.Http1Server):
         self.state = self.done
 
 
-class Store1(http1.Http1Client):
+class Store1(PassesWhole, http1.Http1Client):
     """HTTP/1.1 with a store, which may lie: one answer a request, and no more memory than a head."""
 
     _informational = 0

@@ -38,7 +38,7 @@ _MOST_TICKETS = 10_000
 _LARGEST_HEAD = 8 * 1024
 _HEAD_TIMEOUT = 5.0
 _DIAL_TIMEOUT = 15.0
-_WRITE_BUFFER = 256 * 1024
+_WRITE_BUFFER = 64 * 1024
 _STATUS: dict[type[StoreError], int] = {
     NotPermitted: 403,
     NetworkUnavailable: 503,

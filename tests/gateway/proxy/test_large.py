@@ -61,6 +61,19 @@ def test_a_reader_that_stops_stops_the_store(proxied: Proxied, other: Account, p
             time.sleep(0.2)
 
 
+def test_a_client_that_asks_before_it_sends_is_told_to(
+    proxied: Proxied, other: Account, plain_store: Apache
+) -> None:
+    with socket.create_connection(("127.0.0.1", proxied.proxy_port), 30) as sock:
+        head = f"PUT {plain_store.url}asked HTTP/1.1\r\nHost: localhost:{plain_store.port}\r\n"
+        who = f"Proxy-Authorization: Basic {basic(other)}\r\n"
+        sock.sendall(f"{head}{who}Content-Length: 4\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert sock.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(b"sent")
+        assert sock.recv(1000).startswith(b"HTTP/1.1 201 ")
+    assert (plain_store.data / "asked").read_bytes() == b"sent"
+
+
 def test_a_client_that_goes_away_ends_the_stores_side(
     proxied: Proxied, other: Account, plain_store: Apache
 ) -> None:
