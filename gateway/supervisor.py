@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from gateway import telemetry
 from gateway.operations.client import Operations
-from gateway.proxy import listening
+from gateway.proxy.entrance import listening
 from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)

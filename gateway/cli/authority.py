@@ -11,10 +11,10 @@ from gateway import settings as gateway_settings
 from gateway.cli.output import Data, Json, fail, run, show
 from gateway.cli.state import opened
 from gateway.operations import AccountRef, WorkerUnavailable
-from gateway.proxy import rotation
-from gateway.proxy.ca import Authority
-from gateway.proxy.leaves import WARN_BEFORE
-from gateway.proxy.rotation import NotNow, State
+from gateway.proxy.authority import rotation
+from gateway.proxy.authority.ca import Authority
+from gateway.proxy.authority.leaves import WARN_BEFORE
+from gateway.proxy.authority.rotation import NotNow, State
 from gateway.settings import Settings
 from store.queries import accounts
 

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from gateway import settings as gateway_settings
 from gateway.cli.output import Data, Json, fail, show, show_rows
-from gateway.proxy import exposition, reports
-from gateway.proxy.metrics import BOUNDS, Counts, Pair, summed
+from gateway.proxy.counting import exposition, reports
+from gateway.proxy.counting.metrics import BOUNDS, Counts, Pair, summed
 from gateway.settings import Settings
 
 _WINDOW: Final = 60.0  # seconds that the percentiles of the live view are of

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway import settings as gateway_settings
 from gateway import supervisor
 from gateway.cli.output import Data, Json, fail, run, show
-from gateway.proxy import rotation
+from gateway.proxy.authority import rotation
 from gateway.settings import Settings
 from store import envelope, migrate
 from store.engine import open_database

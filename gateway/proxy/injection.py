@@ -5,7 +5,7 @@ request's own target, `Host`. Who it is, is asked for every request anew. Answer
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -15,61 +15,32 @@ from mitmproxy import connection, http
 from mitmproxy.proxy import server_hooks
 
 from connectors.interface import (
-    Authorised,
-    BadCredential,
-    InvalidName,
-    NotFound,
-    NotPermitted,
     Origin,
-    Payload,
     Request,
     StoreError,
-    Unsupported,
 )
 from gateway.access.placeholders import placeholder
 from gateway.access.scrubbing import Scrubber
 from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.proxy.access import Access, Proof
-from gateway.proxy.certificates import Certificates, Place
+from gateway.proxy.authority.leaves import NotCovered
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
-from gateway.proxy.hooks import AGAIN, THROUGH, WHY_REFUSED, WORKER_TLS
-from gateway.proxy.leaves import NotCovered
+from gateway.proxy.messages import asked, put_on, shown
 from gateway.proxy.observed import REFUSAL, note
-from gateway.proxy.passages import Passages
-from gateway.proxy.payloads import Through, admit
-from gateway.proxy.signatures import Refused
-from gateway.proxy.websockets import PASSES, wanted
+from gateway.proxy.passing.passages import Passages
+from gateway.proxy.refusing import or_refuse, refuse
+from gateway.proxy.signing.payloads import Through, admit
+from gateway.proxy.wire.certificates import Certificates, Place
+from gateway.proxy.wire.hooks import AGAIN, THROUGH, WHY_REFUSED, WORKER_TLS
+from gateway.proxy.wire.websockets import PASSES, wanted
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 _log = logging.getLogger(__name__)
 
-type Field = tuple[str, str]
-
 _SENT: Final = "isthmus sent"
 _PROOF: Final = "isthmus proof"
-_HOP_BY_HOP: Final = frozenset(
-    (
-        *("connection", "http2-settings", "keep-alive", "proxy-connection", "proxy-authorization"),
-        *("te", "trailer", "upgrade"),
-    )
-)
-_FRAMING: Final = ("content-length", "transfer-encoding")
-_CLIENTS_OWN: Final = frozenset(("authorization", "accept-encoding", "expect", "host"))
-_NOT_FOR_CLIENTS: Final = (
-    *("alt-svc", "proxy-authenticate", "proxy-authentication-info", "www-authenticate"),
-    "trailer",
-)
-_BODILESS: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
-_STATUS: dict[type[Exception], int] = {
-    NotFound: 404,
-    NotPermitted: 403,
-    Unsupported: 501,
-    InvalidName: 400,
-    BadCredential: 502,
-    WorkerUnavailable: 503,
-}
 
 
 @dataclass(slots=True)
@@ -126,7 +97,7 @@ class Injection:
             self._require_certificate(origins, *place)
             self._opened[flow.client_conn] = proof, grant
 
-        await _or_refuse(flow, decide)
+        await or_refuse(flow, decide)
 
     def _require_certificate(self, origins: Sequence[Origin], host: str, port: int) -> None:
         """Raises Denied for a place of TLS for which clients would take no certificate of ours."""
@@ -155,19 +126,19 @@ class Injection:
             note(flow, grant)
             origin = await self._origin(flow, grant)
             through = _signature_checked(flow.request, origin, proof)
-            request = self._request(flow, origin)
+            request = asked(flow.request, origin, keeps_cookies=self._keeps_cookies)
             ref = AccountRef(grant.account, grant.revision)
             authorised = await self._operations.grants.authorise(ref, request, actor=grant.actor)
             flow.metadata[_SENT] = Sent(grant, request, tuple(authorised.secrets))
             await self._send_there(flow, grant, origin)
-            _apply(authorised, flow, origin)
+            put_on(authorised, flow.request, origin)
             flow.request.stream, flow.metadata[THROUGH] = True, through
 
-        await _or_refuse(flow, decide)
+        await or_refuse(flow, decide)
 
     def body_refused(self, flow: http.HTTPFlow) -> None:
         """The body is not what its head promised: its sender is told why."""
-        _refuse(flow, flow.metadata[WHY_REFUSED])
+        refuse(flow, flow.metadata[WHY_REFUSED])
 
     async def _who(self, flow: http.HTTPFlow) -> tuple[Proof, Grant]:
         address = flow.client_conn.peername[0]
@@ -199,20 +170,6 @@ class Injection:
         if grant.read_only and wanted(request):
             raise Denied(403, "this token is read-only: a websocket may carry anything")
         return origin
-
-    def _request(self, flow: http.HTTPFlow, origin: Origin) -> Request:
-        """What the worker is asked to authorise: nothing of the client's own authorisation is in it."""
-        headers = flow.request.headers
-        dropped = _CLIENTS_OWN | _HOP_BY_HOP | (frozenset() if self._keeps_cookies else {"cookie"})
-        named = {word.strip().lower() for word in headers.get("connection", "").split(",")}
-        fields = [
-            (name.lower(), value)
-            for name, value in _fields(headers)
-            if name.lower() not in dropped | named and name.lower() != "transfer-encoding"
-        ]
-        fields.append(("accept-encoding", "identity"))  # so that what echoes a secret can be read
-        payload = Payload.UNSIGNED if _has_body(flow.request) else Payload.NONE
-        return Request(flow.request.method, origin, flow.request.path, fields, payload)
 
     async def _send_there(self, flow: http.HTTPFlow, grant: Grant, origin: Origin) -> None:
         """The connection to the store goes through the worker, for this account."""
@@ -277,7 +234,7 @@ class Injection:
             _log.info("a store refused what the worker has: %s", error)
             return
         sent.secrets += tuple(authorised.secrets)  # a body can't be sent again: then this refusal goes on
-        _apply(authorised, flow, sent.request.origin)
+        put_on(authorised, flow.request, sent.request.origin)
         flow.metadata[AGAIN] = True
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -286,14 +243,7 @@ class Injection:
         if response is None or REFUSAL in flow.metadata:
             return
         scrubber = Scrubber(sent.secrets if sent else ())
-        dropped = _NOT_FOR_CLIENTS if self._keeps_cookies else (*_NOT_FOR_CLIENTS, "set-cookie")
-        response.headers = _headers(
-            [
-                (name, scrubber.text(without_folds(value)))
-                for name, value in _fields(response.headers)
-                if name.lower() not in dropped
-            ]
-        )
+        response.headers = shown(response.headers, scrubber, keeps_cookies=self._keeps_cookies)
         response.stream = scrubber.body(response.headers.get)
 
     async def websocket_passes(self, flow: http.HTTPFlow) -> None:
@@ -307,88 +257,8 @@ class Injection:
             flow.metadata[PASSES] = True
 
 
-async def _or_refuse(flow: http.HTTPFlow, decide: Callable[[], Awaitable[None]]) -> None:
-    """Lets the request through as decided, or answers why not. The one table from errors to statuses."""
-    try:
-        await decide()
-    except Denied as denied:
-        _refuse(flow, denied)
-    except (StoreError, WorkerUnavailable) as error:
-        status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 502)
-        _refuse(flow, Denied(status, str(error), retry_after=getattr(error, "retry_after", None)))
-    except Exception:  # noqa: BLE001  mitmproxy goes on after an addon's error: it would send the request
-        _log.exception("a request was not decided")
-        _refuse(flow, Denied(500, "the gateway failed; its log has the reason"))
-
-
 def _signature_checked(request: http.Request, origin: Origin, proof: Proof) -> Through | None:
     """What the body goes through; None is as it is. Raises Denied for a signature that is not right."""
     if origin.signing is None:
         return None
     return admit(request, placeholder(proof.digest), datetime.now(UTC))
-
-
-def _refuse(flow: http.HTTPFlow, denied: Denied) -> None:
-    fields = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
-    if denied.status == 407:
-        fields["Proxy-Authenticate"] = 'Basic realm="isthmus", charset="UTF-8"'
-    if denied.retry_after is not None:
-        fields["Retry-After"] = str(int(denied.retry_after) + 1)
-    body = f"isthmus proxy: {denied.message}\n"
-    if isinstance(denied, Refused):
-        fields["Content-Type"], body = "application/xml", denied.document()
-    flow.request.headers.pop("expect", None)  # the body is not wanted
-    flow.request.stream = False
-    flow.metadata[REFUSAL] = denied.message
-    flow.response = http.Response.make(denied.status, body, fields)
-
-
-def _apply(authorised: Authorised, flow: http.HTTPFlow, origin: Origin) -> None:
-    """Target and headers become the worker's; how the body is framed stays the client's."""
-    request = flow.request
-    framing = [(n.lower(), v) for n, v in _fields(request.headers) if n.lower() in _FRAMING]
-    if request.headers.get("expect", "").lower() == "100-continue":
-        framing.append(("expect", "100-continue"))  # answered here, and not sent on, by mitmproxy
-    upgrade = []
-    if wanted(request):
-        upgrade = [("connection", "upgrade"), ("upgrade", "websocket")]
-    kept = [(n, v) for n, v in authorised.fields if n not in (*_FRAMING, "host", *_HOP_BY_HOP)]
-    host: list[Field] = []
-    if request.is_http2:
-        request.authority = origin.authority
-    else:  # origin-form: an absolute target inside a tunnel is written so too
-        request.authority = ""
-        host = [("host", origin.authority)]
-    request.path = authorised.target
-    request.headers = _headers([*host, *kept, *framing, *upgrade])
-
-
-def _has_body(request: http.Request) -> bool:
-    if "transfer-encoding" in request.headers:
-        return True
-    if "content-length" in request.headers:
-        return bool(request.headers["content-length"].strip() != "0")
-    return bool(request.is_http2 and request.method not in _BODILESS)
-
-
-def _fields(headers: http.Headers) -> Sequence[Field]:
-    """Names and values in order, as Latin-1 reads them."""
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.fields]
-
-
-def _headers(fields: Sequence[Field]) -> http.Headers:
-    return http.Headers([(_encoded(name), _encoded(value)) for name, value in fields])
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogateescape")
-
-
-def without_folds(value: str) -> str:
-    """A header's value on one line (RFC 9112, 5.2): what a store folded can't begin a header of its own."""
-    if "\r" not in value and "\n" not in value and "\0" not in value:
-        return value
-    return " ".join(value.replace("\0", " ").split())

@@ -20,17 +20,18 @@ from mitmproxy.options import Options
 from connect_agent.memory import keep_freed_memory
 from gateway import telemetry
 from gateway.operations import Operations
-from gateway.proxy import listening, reports
 from gateway.proxy.access import Access
-from gateway.proxy.certificates import Certificates
-from gateway.proxy.doors import Doors
-from gateway.proxy.given import GivenMode
+from gateway.proxy.authority.leaves import Leaves, Signing
+from gateway.proxy.counting import reports
+from gateway.proxy.counting.metrics import Metrics
+from gateway.proxy.entrance import listening
+from gateway.proxy.entrance.doors import Doors
+from gateway.proxy.entrance.given import GivenMode
 from gateway.proxy.injection import Injection
-from gateway.proxy.layers import Layers
-from gateway.proxy.leaves import Leaves, Signing
-from gateway.proxy.metrics import Metrics
 from gateway.proxy.observed import Observed
-from gateway.proxy.passages import Passages
+from gateway.proxy.passing.passages import Passages
+from gateway.proxy.wire.certificates import Certificates
+from gateway.proxy.wire.layers import Layers
 from gateway.settings import Settings
 from store import version
 from store.engine import Database, open_database

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from mitmproxy import connection, http
 
-from gateway.proxy import metrics
-from gateway.proxy.access_log import Line
+from gateway.proxy.counting import metrics
+from gateway.proxy.counting.access_log import Line
+from gateway.proxy.counting.metrics import Counts, Metrics, Traffic
 from gateway.proxy.grants import Grant, plain_host
-from gateway.proxy.metrics import Counts, Metrics, Traffic
-from gateway.proxy.passages import PASSAGE, Passage
+from gateway.proxy.passing.passages import PASSAGE, Passage
 
 REFUSAL: Final = "isthmus refusal"
 """In a flow's metadata: why it was not let through, in the words that its sender gets."""

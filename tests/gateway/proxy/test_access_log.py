@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.access_log import shown
+from gateway.proxy.counting.access_log import shown
 from tests.gateway.proxy.proxied import Account, Proxied
 from tests.servers.apache import Apache
 

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from gateway.proxy import ca, rotation
-from gateway.proxy.ca import Authority
-from gateway.proxy.leaves import LIFETIME, Leaves, NotCovered, Signing, named
-from gateway.proxy.rotation import NotNow
+from gateway.proxy.authority import ca, rotation
+from gateway.proxy.authority.ca import Authority
+from gateway.proxy.authority.leaves import LIFETIME, Leaves, NotCovered, Signing, named
+from gateway.proxy.authority.rotation import NotNow
 from tests.gateway.proxy.proxied import ENVIRONMENT
 from tests.servers.sshd import free_port, wait_for_port
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mitmproxy import http
 
 from gateway.access.placeholders import Placeholder
-from gateway.proxy.chunks import CHECKSUMS, LARGEST_CHUNK, SignedChunks, UnsignedChunks
-from gateway.proxy.payloads import Digested, Through, admit
-from gateway.proxy.signatures import Head, Refused, Signed, checked
+from gateway.proxy.signing.chunks import CHECKSUMS, LARGEST_CHUNK, SignedChunks, UnsignedChunks
+from gateway.proxy.signing.payloads import Digested, Through, admit
+from gateway.proxy.signing.signatures import Head, Refused, Signed, checked
 from tests.gateway.proxy.chunk_signer import KIB, ChunkSigner, encoded_length
 
 EXAMPLE = Placeholder("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")  # of Amazon's pages

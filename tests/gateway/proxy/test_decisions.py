@@ -11,7 +11,7 @@ from connectors.interface import Origin
 from gateway.access.scopes import BadScope, Scope
 from gateway.access.scrubbing import LARGEST_BODY, Scrubber
 from gateway.proxy.grants import Denied, Grant, covers, names, plain_host
-from gateway.proxy.injection import without_folds
+from gateway.proxy.messages import without_folds
 
 SECRET = "c2VjcmV0OnNlY3JldA=="
 STORE = Origin("https", "store.example", 443, "/dav/")

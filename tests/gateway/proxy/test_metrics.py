@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy import reports
-from gateway.proxy.exposition import exposed
-from gateway.proxy.metrics import BOUNDS, Counts, Histogram, Metrics, reason, summed
+from gateway.proxy.counting import reports
+from gateway.proxy.counting.exposition import exposed
+from gateway.proxy.counting.metrics import BOUNDS, Counts, Histogram, Metrics, reason, summed
 from tests.gateway.proxy.proxied import ENVIRONMENT, ISTHMUS, Account, Proxied
 from tests.gateway.proxy.test_attacks import basic
 from tests.servers.apache import PASSWORD, USER, Apache

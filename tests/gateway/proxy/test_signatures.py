@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.access import tokens
 from gateway.access.placeholders import Placeholder, placeholder
-from gateway.proxy.signatures import Head, Refused, Signed, checked
+from gateway.proxy.signing.signatures import Head, Refused, Signed, checked
 
 KEYS = placeholder(tokens.digest("a token"))
 OTHERS = placeholder(tokens.digest("another token"))

@@ -23,8 +23,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from gateway.proxy import ca
-from gateway.proxy.ca import Authority
+from gateway.proxy.authority import ca
+from gateway.proxy.authority.ca import Authority
 from store.envelope import keyfiles
 
 BUNDLE: Final = "proxy-ca.pem"

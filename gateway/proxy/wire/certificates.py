@@ -15,9 +15,9 @@ from mitmproxy.addons.tlsconfig import DEFAULT_HOSTFLAGS, TlsConfig
 from mitmproxy.proxy import context
 from OpenSSL import SSL, crypto
 
-from gateway.proxy.ca import ascii_host
-from gateway.proxy.leaves import Leaves, NotCovered
-from gateway.proxy.records import Records
+from gateway.proxy.authority.ca import ascii_host
+from gateway.proxy.authority.leaves import Leaves, NotCovered
+from gateway.proxy.wire.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

@@ -8,7 +8,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.proxy.metrics import BOUNDS
+from gateway.proxy.counting.metrics import BOUNDS
 
 _PREFIX: Final = "isthmus_proxy"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})

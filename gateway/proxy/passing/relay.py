@@ -9,7 +9,7 @@ from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 from mitmproxy.proxy.layers.tls import parse_client_hello
 
 from gateway.proxy.grants import plain_host
-from gateway.proxy.passages import Passage
+from gateway.proxy.passing.passages import Passage
 
 LARGEST_HELLO: Final = 16 * 1024
 HELLO_TIMEOUT: Final = 10.0  # less than the ticket lives

@@ -17,8 +17,8 @@ from connectors.interface import Origin
 from gateway.access.pass_through import is_listed
 from gateway.operations import AccountRef, Operations
 from gateway.proxy.access import Access, Proof
+from gateway.proxy.counting.metrics import Traffic
 from gateway.proxy.grants import Denied, Grant, origin_at
-from gateway.proxy.metrics import Traffic
 
 PASSAGE: Final = "isthmus passage"
 """In the metadata of a CONNECT's flow: what it opened."""

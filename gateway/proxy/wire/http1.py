@@ -15,8 +15,8 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
-from gateway.proxy import heads
-from gateway.proxy.bodies import PassesWhole
+from gateway.proxy.wire import heads
+from gateway.proxy.wire.bodies import PassesWhole
 
 type Commands = layer.CommandGenerator[Any]
 

@@ -12,8 +12,8 @@ from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import commands, events, layer, layers
 from mitmproxy.proxy.layers.http import RegisterHttpConnection
 
-from gateway.proxy.http1 import Client1, Store1
-from gateway.proxy.http2 import Client2, Store2
+from gateway.proxy.wire.http1 import Client1, Store1
+from gateway.proxy.wire.http2 import Client2, Store2
 
 _MOST_KEPT: Final = 256 * 1024
 """Bytes of one stream that are kept for a receiver of HTTP/2, and as much more as its sender's window."""

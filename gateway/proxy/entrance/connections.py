@@ -12,7 +12,7 @@ from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
-from gateway.proxy.streams import Stream
+from gateway.proxy.entrance.streams import Stream
 
 _log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from typing import Final
 from mitmproxy import http
 
 from gateway.access.placeholders import Placeholder
-from gateway.proxy.chunks import CHECKSUMS, SignedChunks, UnsignedChunks
-from gateway.proxy.signatures import (
+from gateway.proxy.signing.chunks import CHECKSUMS, SignedChunks, UnsignedChunks
+from gateway.proxy.signing.signatures import (
     NOTHING,
     SIGNED_CHUNKS,
     SIGNED_CHUNKS_AND_TRAILER,

@@ -20,7 +20,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 
 from gateway.proxy.grants import Denied
-from gateway.proxy.hooks import (
+from gateway.proxy.wire.hooks import (
     AGAIN,
     THROUGH,
     WHY_REFUSED,
@@ -28,7 +28,7 @@ from gateway.proxy.hooks import (
     AuthorisationRefusedHook,
     BodyRefusedHook,
 )
-from gateway.proxy.websockets import Websocket, wanted
+from gateway.proxy.wire.websockets import Websocket, wanted
 
 type Commands = layer.CommandGenerator[Any]
 

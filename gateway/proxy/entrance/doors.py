@@ -10,8 +10,8 @@ from mitmproxy.connection import Client, Connection
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from gateway.proxy.connections import Handler
-from gateway.proxy.hooks import Reading
+from gateway.proxy.entrance.connections import Handler
+from gateway.proxy.wire.hooks import Reading
 
 if TYPE_CHECKING:
     from mitmproxy.addons.proxyserver import Proxyserver

@@ -16,15 +16,15 @@ from mitmproxy.proxy.layers.http import GetHttpConnection, GetHttpConnectionComp
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 
-from gateway.proxy import stores
-from gateway.proxy.exchange import Stream
-from gateway.proxy.heads import LARGEST_HEAD
-from gateway.proxy.hooks import Reading, ReadingHook
-from gateway.proxy.http1 import Client1, StoreFault
-from gateway.proxy.http2 import Client2, Credit
-from gateway.proxy.passages import Passages
-from gateway.proxy.relay import Begun, workers_words
-from gateway.proxy.stores import Store
+from gateway.proxy.passing.passages import Passages
+from gateway.proxy.passing.relay import Begun, workers_words
+from gateway.proxy.wire import stores
+from gateway.proxy.wire.exchange import Stream
+from gateway.proxy.wire.heads import LARGEST_HEAD
+from gateway.proxy.wire.hooks import Reading, ReadingHook
+from gateway.proxy.wire.http1 import Client1, StoreFault
+from gateway.proxy.wire.http2 import Client2, Credit
+from gateway.proxy.wire.stores import Store
 
 _OUTERMOST: Final = 2  # layers: mitmproxy's for a proxy, and TLS
 _NO_ANSWER = "the store ended the connection, or its answer is malformed"

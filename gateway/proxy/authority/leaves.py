@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.proxy import rotation
-from gateway.proxy.ca import Authority
+from gateway.proxy.authority import rotation
+from gateway.proxy.authority.ca import Authority
 
 _log = logging.getLogger(__name__)
 LIFETIME: Final = timedelta(days=7)

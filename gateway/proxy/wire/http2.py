@@ -22,7 +22,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseData, ResponseHeaders
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
 
-from gateway.proxy.heads import MOST_INFORMATIONAL
+from gateway.proxy.wire.heads import MOST_INFORMATIONAL
 
 STREAM_WINDOW: Final = 1024 * 1024
 CONNECTION_WINDOW: Final = 8 * STREAM_WINDOW

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from gateway.proxy.signatures import NOTHING, Refused, Signed, right
+from gateway.proxy.signing.signatures import NOTHING, Refused, Signed, right
 
 LARGEST_CHUNK: Final = 4 * 1024 * 1024
 """Bytes that are held until their signature is checked. Amazon's SDKs make chunks of 64 KiB to 1 MiB."""
