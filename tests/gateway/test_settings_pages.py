@@ -14,7 +14,7 @@ PAGES = {
     "copy_": "tasks.md",
     "events_": "events.md",
     "fetch_": "upload-from-url.md",
-    "proxy_": "proxy.md",
+    "proxy_": "proxy/index.md",
 }
 BOUNDS = [name for name in Settings.model_fields if name.startswith(tuple(PAGES))]
 

@@ -383,7 +383,7 @@ def test_the_page_says_how_a_token_without_them_gets_its_keys(program: Program) 
 
 def by_openssl(proxied: Proxied, token: str) -> list[str]:
     """The keys as the page's own commands make them."""
-    page = (ROOT / "docs" / "proxy.md").read_text()
+    page = (ROOT / "docs" / "proxy" / "signed-requests.md").read_text()
     script = page.partition("```sh\ndigest=")[2].partition("```")[0]
     shown = "echo $AWS_ACCESS_KEY_ID $AWS_SECRET_ACCESS_KEY"
     done = proxied.run("bash", "-c", f"digest={script}\n{shown}", env={"TOKEN": token})
