@@ -116,6 +116,7 @@ async def _serve(
         return {**about, "rows": metrics.to_json()}
 
     master = Master(Options(mode=[f"{GivenMode.type_name}:{','.join(map(str, given))}"]))
+    master._legacy_log_events.uninstall()  # noqa: SLF001  each line of ours would be an event that nobody hears
     doors = Doors(settings.proxy_connections, settings.proxy_head_timeout)
     layers = Layers(passages, settings.proxy_head_timeout)
     master.addons.add(  # type: ignore[no-untyped-call]

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import fields
+from functools import cache, lru_cache
 from inspect import isawaitable
 from typing import Any
 
@@ -33,10 +34,11 @@ class Handler(ProxyConnectionHandler):
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """As mitmproxy, but only who listens is asked: it looks at every addon for each hook, twice."""
+        given = [getattr(hook, name) for name in _names(hook.__class__)]  # type: ignore[arg-type]  # a dataclass can be hashed
         with self.timeout_watchdog.disarm():
             for listener in _listeners(self.master.addons, hook.name):
                 try:
-                    done = listener(*hook.args())
+                    done = listener(*given)
                     if isawaitable(done):
                         await done
                 except Exception:  # noqa: BLE001  mitmproxy goes on after an addon's error, as this does
@@ -56,3 +58,9 @@ class Handler(ProxyConnectionHandler):
 def _listeners(addons: AddonManager, hook: str) -> tuple[Callable[..., Any], ...]:
     """The methods of that name, in the addons' order; ours have no addons of their own."""
     return tuple(getattr(addon, hook) for addon in addons.chain if hasattr(addon, hook))
+
+
+@cache
+def _names(hook: type[Any]) -> tuple[str, ...]:
+    """What a hook of that kind hands over; `Hook.args` looks it up each time."""
+    return tuple(field.name for field in fields(hook))
