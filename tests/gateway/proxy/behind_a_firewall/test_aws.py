@@ -1,5 +1,6 @@
-"""The `aws` command and its SDK with placeholder keys, to an S3 that nothing outside reaches."""
+"""The `aws` command and boto3 with placeholder keys, to an S3 that nothing outside reaches."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,19 +9,19 @@ from tests.gateway.proxy.trees import digests, some_files
 
 pytestmark = MARKS
 
-SDK = """
-import os, sys, botocore.session
-s3 = botocore.session.get_session().create_client("s3", endpoint_url=sys.argv[1], region_name="us-east-1")
-bucket, part = sys.argv[2], os.urandom(5 * 1024 * 1024)
-upload = dict(Bucket=bucket, Key="sdk/parts")
-upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
-parts = [
-    {"PartNumber": n, "ETag": s3.upload_part(**upload, PartNumber=n, Body=part)["ETag"]} for n in (1, 2)
-]
-s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-print(s3.get_object(Bucket=bucket, Key="sdk/parts")["Body"].read() == part * 2)
+BOTO3 = """
+import filecmp, sys, boto3
+from boto3.s3.transfer import TransferConfig
+endpoint, bucket, file, back = sys.argv[1:]
+s3 = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+parts = TransferConfig(multipart_threshold=5 * 1024 * 1024, multipart_chunksize=5 * 1024 * 1024)
+s3.upload_file(file, bucket, "boto3/parts", Config=parts)
+s3.copy({"Bucket": bucket, "Key": "boto3/parts"}, bucket, "boto3/copy", Config=TransferConfig())
+s3.download_file(bucket, "boto3/copy", back, Config=parts)
+found = boto3.resource("s3", endpoint_url=endpoint, region_name="us-east-1").Bucket(bucket)
+keys = sorted(one.key for one in found.objects.filter(Prefix="boto3/"))
+print(keys, filecmp.cmp(file, back, shallow=False))
 """
-
 
 COMMANDS = """
 s3() { aws --endpoint-url "$ENDPOINT" --region us-east-1 s3 "$@"; }
@@ -53,6 +54,9 @@ def test_files_in_parts_and_folders_both_ways(office: Office, tmp_path: Path) ->
     assert digests(back) == digests(files)
 
 
-def test_the_sdk_uploads_in_parts(office: Office) -> None:
-    done = office.proxied.exec(office.objects, sys.executable, "-c", SDK, office.s3.endpoint, BUCKET)
-    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+def test_boto3_moves_a_file_in_parts_both_ways(office: Office, tmp_path: Path) -> None:
+    """It makes parts and ranges side by side, and copies within the store."""
+    (tmp_path / "file").write_bytes(os.urandom(24 * 1024 * 1024))
+    words = (office.s3.endpoint, BUCKET, str(tmp_path / "file"), str(tmp_path / "back"))
+    done = office.proxied.exec(office.objects, sys.executable, "-c", BOTO3, *words)
+    assert (done.stdout, done.returncode) == ("['boto3/copy', 'boto3/parts'] True\n", 0), done.stderr
