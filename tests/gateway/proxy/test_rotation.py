@@ -72,7 +72,7 @@ def given_to_programs(rotating: Proxied, account: Account) -> list[str]:
     return [printed, by_api, local]
 
 
-SHOW = ("sh", "-c", 'cat "$SSL_CERT_FILE"')
+SHOW = ("sh", "-c", 'cat "$NODE_EXTRA_CA_CERTS"')  # the proxy's alone
 
 
 def executing(account: Account) -> tuple[str, ...]:
