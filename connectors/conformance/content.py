@@ -105,7 +105,7 @@ class ContentTests(Kit):
         self, connector: Connector, folder: str
     ) -> None:
         entry = await put(connector, folder, "bytes", b"content")
-        for _ in range(300):  # more than a store has connections or handles for one account
+        for _ in range(130):  # more than a store has connections or handles for one account
             await (await connector.read(entry.raw_id)).chunks.aclose()
         assert await whole(connector, entry.raw_id) == b"content"
 
