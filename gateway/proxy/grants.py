@@ -6,6 +6,7 @@ Nothing is allowed that does not match: an origin of the account, and every limi
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import unquote
 
@@ -123,6 +124,7 @@ def covers(prefix: str, path: str) -> bool:
     return path == whole or path.startswith(f"{whole}/")
 
 
+@lru_cache(1024)
 def plain_host(host: str) -> str:
     """The host in lower case, without a final dot; an IPv6 address in its one short form."""
     bare = host.strip("[]").rstrip(".").lower()
