@@ -140,7 +140,7 @@ async def test_pings_are_answered_by_the_other_side(
 
 async def test_a_server_that_is_killed_ends_the_clients_side(proxied: Proxied, tmp_path: Path) -> None:
     with websocket_echo(tmp_path) as server:
-        account = added(proxied, server)
+        account = await asyncio.to_thread(added, proxied, server)
         async with opened(proxied, account, server) as connection:
             await connection.send("x")
             await connection.recv()
