@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.interface import Identity, Settings
+from connectors.interface import Settings
 from connectors.interface.identity import ClientCertificate, ClientKey
 from connectors.interface.values import Certificates, checked_url
 
@@ -133,15 +133,6 @@ class HttpSettings(Settings):
         if self.auth == "oauth" and self.client_secret is None and self.refresh_token is None:
             raise ValueError("auth oauth needs client_secret, or the refresh_token of a public client")
         return self
-
-    @model_validator(mode="after")
-    def _one_identity(self) -> Self:
-        self.identity()
-        return self
-
-    def identity(self) -> Identity | None:
-        """What the account shows to a server that asks for a client certificate."""
-        return Identity.of(self.client_certificate, self.client_key)
 
     def trusting(self, authorities: str | None) -> Self:
         """As any settings; the token endpoint is reached through the same network, and trusted alike."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
 from connectors.interface.capabilities import Capability
 from connectors.interface.entry import Content, Entry, Kind, Page, Span
@@ -36,9 +36,17 @@ class Settings(BaseModel):
             return self
         return self.model_copy(update={"ca": authorities})
 
+    @model_validator(mode="after")
+    def _one_identity(self) -> Self:
+        self.identity()
+        return self
+
     def identity(self) -> Identity | None:
-        """The client certificate that the account shows to its store, if it has one."""
-        return None
+        """The client certificate that the account shows to its store, if it has one.
+
+        A connector takes part by settings `client_certificate` and `client_key` of the kinds in `identity`.
+        """
+        return Identity.of(getattr(self, "client_certificate", None), getattr(self, "client_key", None))
 
     def revealed(self) -> dict[str, object]:
         """The settings as plain values, secrets in the clear: only ever to be sealed."""

@@ -10,15 +10,16 @@ import asyncio
 import copy
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
-from connectors.http1 import Client, Connection, Response
+from connectors.http1 import Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
+from connectors.http1.places import client_of
 from connectors.http1.secure import tls_context
-from connectors.interface import BadAnswer, Context, InvalidName
+from connectors.interface import BadAnswer, Context, InvalidName, Origin
 from connectors.s3 import documents
 from connectors.s3.authorising import Authoriser
 from connectors.s3.documents import Document, Listing, Version, Versions
@@ -70,21 +71,14 @@ class Bucket:
             host, self._path = f"{settings.bucket}.{host}", "/"
         else:
             self._path = f"/{settings.bucket}/"
-        named = f"[{host}]" if ":" in host else host
-        default = {"https": 443, "http": 80}[url.scheme]
-        self._host = named if port == default else f"{named}:{port}"
+        place = Origin(url.scheme, host, port)
+        self._host = place.authority
         self._origin = f"{url.scheme}://{self._host}"
         self._name = settings.bucket
         self._conditional = settings.conditional_writes
         self.base = f"{settings.prefix}/" if settings.prefix else ""
         tls = tls_context(settings.ca, settings.identity()) if url.scheme == "https" else None
-
-        async def connect(factory: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:
-            return await context.dialer.connect(factory, host, port, tls=tls, server_hostname=host)
-
-        self._client = Client(
-            connect, host=self._host, max_connections=_MOST_CONNECTIONS, idle_timeout=context.idle_timeout
-        )
+        self._client = client_of(place, context, tls, max_connections=_MOST_CONNECTIONS)
         self._signer = signer
         self.others = Authoriser(settings, signer)
         self._extra: dict[str, str] = {}

@@ -2,11 +2,11 @@
 
 import mimetypes
 import re
-from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from connectors.http1 import Response
+from connectors.http1.spans import cut
 from connectors.interface import (
     BadAnswer,
     BadSpan,
@@ -16,7 +16,6 @@ from connectors.interface import (
     Kind,
     PreconditionFailed,
     Span,
-    Unavailable,
 )
 from connectors.objects import name_of, parent_of
 from connectors.s3 import documents
@@ -49,7 +48,7 @@ async def open_content(bucket: Bucket, raw_id: str, key: str, span: Span | None,
             raise BadSpan("the span starts at or after the file's end")
         # by the header, not by the status: `rclone serve s3` answers a span with 200
         if (range_ := _range(answer)) is None:
-            return Content(entry, Held(_cut(answer, span), answer.aclose))
+            return Content(entry, Held(cut(answer, span), answer.aclose))
         if range_[0] != span.first:
             raise BadAnswer("the store answered with another span than was asked for")
         return Content(entry, answer.chunks())
@@ -118,20 +117,3 @@ def _date(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-async def _cut(answer: Response, span: Span) -> AsyncGenerator[bytes]:
-    """The span out of a whole body, for a store that does not know ranges."""
-    at = 0
-    try:
-        async for piece in answer.chunks():
-            start, at = at, at + len(piece)
-            stop = at if span.last is None else min(at, span.last + 1)
-            if stop > max(start, span.first):
-                yield piece[max(0, span.first - start) : stop - start]
-            if span.last is not None and at > span.last:
-                return
-    finally:
-        await answer.aclose()
-    if at <= span.first:
-        raise Unavailable("the file ended before the span began")

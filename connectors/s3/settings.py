@@ -1,12 +1,11 @@
 """What an account of the S3 connectors needs."""
 
 import re
-from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 
-from connectors.interface import Identity, Settings
+from connectors.interface import Settings
 from connectors.interface.identity import ClientCertificate, ClientKey
 from connectors.interface.values import Certificates, Prefix, checked_url
 
@@ -79,15 +78,6 @@ class S3Settings(Settings):
         It can't where it is no host name; and a dot in it is one too many for the endpoint's certificate.
         """
         return not self.path_style and _HOST_LABEL.fullmatch(self.bucket) is not None
-
-    @model_validator(mode="after")
-    def _one_identity(self) -> Self:
-        self.identity()
-        return self
-
-    def identity(self) -> Identity | None:
-        """What the account shows to a server that asks for a client certificate."""
-        return Identity.of(self.client_certificate, self.client_key)
 
     def display_name(self) -> str:
         """`bucket` or `bucket/prefix`."""

@@ -1,11 +1,10 @@
 """What an account of the WebDAV connector needs."""
 
-from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 
-from connectors.interface import Identity, Settings
+from connectors.interface import Settings
 from connectors.interface.identity import ClientCertificate, ClientKey
 from connectors.interface.values import Certificates, checked_url
 
@@ -24,15 +23,6 @@ class WebdavSettings(Settings):
     @classmethod
     def _http(cls, url: str) -> str:
         return checked_url(url, "https://HOST[:PORT]/PATH/", with_path=True)
-
-    @model_validator(mode="after")
-    def _one_identity(self) -> Self:
-        self.identity()
-        return self
-
-    def identity(self) -> Identity | None:
-        """What the account shows to a server that asks for a client certificate."""
-        return Identity.of(self.client_certificate, self.client_key)
 
     def display_name(self) -> str:
         """`user@host`, or the host."""
