@@ -6,6 +6,7 @@ that take themselves for its holder the fence lets one write.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from connectors.interface import StoreError
@@ -35,8 +36,12 @@ _BUG = "the gateway failed; its log has the reason"
 async def run(desk: Desk) -> None:
     """Until cancelled; crawls end then, and the next worker begins them again."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(_purge_at_times(desk), name="old events")
-        group.create_task(_plan_at_times(desk), name="plans of crawls")
+        purging = _at_times(
+            purge, desk, min(_PURGE_EVERY, desk.collecting.kept), "removing old events failed"
+        )
+        planning = _at_times(plan, desk, min(_PLAN_EVERY, desk.collecting.interval), "planning crawls failed")
+        group.create_task(purging, name="old events")
+        group.create_task(planning, name="plans of crawls")
         running: set[asyncio.Task[None]] = set()
         while True:
             try:
@@ -63,13 +68,13 @@ async def turns(desk: Desk, limit: int) -> list[Claim]:
     return taken
 
 
-async def _plan_at_times(desk: Desk) -> None:
+async def _at_times(act: Callable[[Desk], Awaitable[None]], desk: Desk, every: float, failed: str) -> None:
     while True:
         try:
-            await plan(desk)
+            await act(desk)
         except Exception:  # noqa: BLE001  the task's root
-            _log.exception("planning crawls failed")
-        await asyncio.sleep(min(_PLAN_EVERY, desk.collecting.interval))
+            _log.exception(failed)
+        await asyncio.sleep(every)
 
 
 async def plan(desk: Desk) -> None:
@@ -169,15 +174,6 @@ async def _failed(desk: Desk, turn: Claim, why: str) -> None:
 async def _end(desk: Desk, turn: Claim, due: datetime, **told: object) -> None:
     async with desk.database.session() as session:
         await feeds.hold(session, turn, leased=None, due=due, **told)
-
-
-async def _purge_at_times(desk: Desk) -> None:
-    while True:
-        try:
-            await purge(desk)
-        except Exception:  # noqa: BLE001  the task's root
-            _log.exception("removing old events failed")
-        await asyncio.sleep(min(_PURGE_EVERY, desk.collecting.kept))
 
 
 async def purge(desk: Desk) -> None:
