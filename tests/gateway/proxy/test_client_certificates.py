@@ -1,6 +1,12 @@
 """A store that asks its clients for a certificate: by API and by proxy, and the key stays in the worker."""
 
+import errno
+import mmap
+import os
+import signal
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,7 +145,7 @@ def added(proxied: Proxied, given: dict[str, str]) -> dict[str, Any]:
 
 
 def memory(proxied: Proxied, role: bytes) -> bytes:
-    """What is written in the memory of the gateway's process of that role."""
+    """What is written in the memory of the gateway's processes of that role, which stand still meanwhile."""
     found = bytearray()
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -147,13 +153,45 @@ def memory(proxied: Proxied, role: bytes) -> bytes:
             ours = f"ISTHMUS_DATA={proxied.data}".encode() in (process / "environ").read_bytes()
         except OSError:
             continue
-        if not ours or role not in command:
-            continue
-        with (process / "mem").open("rb", buffering=0) as memory_file:
-            for line in (process / "maps").read_text().splitlines():
-                span, rights, *_ = line.split()
-                if rights.startswith("rw"):
-                    start, end = (int(at, 16) for at in span.split("-"))
-                    memory_file.seek(start)
-                    found += memory_file.read(end - start)
+        if ours and role in command:
+            with stopped(int(process.name)):
+                found += writable(process)
+    return bytes(found)
+
+
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    os.kill(process, signal.SIGSTOP)
+    try:
+        while state(process) != "T":
+            time.sleep(0.01)
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def state(process: int) -> str:
+    """The letter of proc(5): T once it has stopped."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def writable(process: Path) -> bytes:
+    """Each area that it may write to; a page beyond the end of a mapped file can't be read, and holds nothing."""
+    found = bytearray()
+    with (process / "mem").open("rb", buffering=0) as memory_file:
+        for line in (process / "maps").read_text().splitlines():
+            span, rights, *_ = line.split()
+            if not rights.startswith("rw"):
+                continue
+            at, end = (int(edge, 16) for edge in span.split("-"))
+            while at < end:
+                memory_file.seek(at)
+                try:
+                    piece = memory_file.read(end - at)
+                except OSError as error:
+                    if error.errno != errno.EIO:
+                        raise
+                    piece = bytes(mmap.PAGESIZE)
+                found += piece
+                at += len(piece)
     return bytes(found)
