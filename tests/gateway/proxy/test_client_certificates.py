@@ -176,7 +176,7 @@ def state(process: int) -> str:
 
 
 def writable(process: Path) -> bytes:
-    """Each area that it may write to; a page beyond the end of a mapped file can't be read, and holds nothing."""
+    """Each area that it may write to; a page beyond the end of a mapped file is as if it held nothing."""
     found = bytearray()
     with (process / "mem").open("rb", buffering=0) as memory_file:
         for line in (process / "maps").read_text().splitlines():
