@@ -90,6 +90,11 @@ class Settings(BaseSettings):
         return self.data / "run" / "hub.sock"
 
     @property
+    def dial_socket(self) -> Path:
+        """The Unix socket on which the worker gives the native proxy its connections to stores."""
+        return self.data / "run" / "dial.sock"
+
+    @property
     def proxy_ca(self) -> Path:
         """The certificates that the native proxy's clients trust, the one that signs first."""
         return self.keys / "proxy-ca.pem"

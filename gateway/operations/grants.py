@@ -53,23 +53,13 @@ class Grants:
         """The account's origins, the one of relative URIs first. Nothing secret: it may be remembered."""
         return OriginsView.from_json(await self._ask("origins", account=account))
 
-    async def ticket(self, account: AccountRef, host: str, port: int, *, tls: bool) -> tuple[int, str]:
-        """The worker's loopback port, and a ticket for one CONNECT there to an origin of the account.
+    async def passage(self, account: AccountRef, host: str, port: int, *, actor: str) -> None:
+        """Returns when `Dialing.past` would be tried for this place; each call is one row of the audit log.
 
-        With `tls` the worker speaks TLS with the store, and the stream carries what is inside: HTTP/1.1.
-        Raises NotPermitted when the place is none of its origins, or, with `tls`, not one of https.
+        Raises NotPermitted when the worker does not list the place, it is the account's own, or it has an
+        address that the gateway does not go to.
         """
-        made = await self._ask("proxy_ticket", account=account, host=host, port=port, tls=tls)
-        return made["port"], made["ticket"]
-
-    async def passage(self, account: AccountRef, host: str, port: int, *, actor: str) -> tuple[int, str]:
-        """The worker's loopback port, and a ticket for one CONNECT there to a host that `proxy_pass` lists.
-
-        Each call is one row of the audit log. Raises NotPermitted when the worker does not list the place,
-        it is the account's own, or it has an address that the gateway does not go to.
-        """
-        made = await self._ask("proxy_pass", account=account, host=host, port=port, actor=actor)
-        return made["port"], made["ticket"]
+        await self._ask("passage", account=account, host=host, port=port, actor=actor)
 
     async def authorise(
         self, account: AccountRef, request: Request, *, actor: str, refused: str | None = None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from mitmproxy import connection, http
-from mitmproxy.proxy import server_hooks
 
 from connectors.interface import (
     Origin,
@@ -22,6 +21,7 @@ from connectors.interface import (
 from gateway.access.placeholders import placeholder
 from gateway.access.scrubbing import Scrubber
 from gateway.operations import AccountRef, Operations, WorkerUnavailable
+from gateway.operations.dialing import Dialing
 from gateway.proxy.access import Access, Proof
 from gateway.proxy.authority.leaves import NotCovered
 from gateway.proxy.grants import Denied, Grant, names, origin_at, plain_host
@@ -31,7 +31,7 @@ from gateway.proxy.passing.passages import Passages
 from gateway.proxy.refusing import or_refuse, refuse
 from gateway.proxy.signing.payloads import Through, admit
 from gateway.proxy.wire.certificates import Certificates, Place
-from gateway.proxy.wire.hooks import AGAIN, THROUGH, WHY_REFUSED, WORKER_TLS
+from gateway.proxy.wire.hooks import AGAIN, THROUGH, WHY_REFUSED, WORKER_TLS, Wanted
 from gateway.proxy.wire.websockets import PASSES, wanted
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Injection:
         self,
         access: Access,
         operations: Operations,
+        dialing: Dialing,
         certificates: Certificates,
         passages: Passages,
         *,
@@ -70,12 +71,12 @@ class Injection:
     ) -> None:
         self._access = access
         self._operations = operations
+        self._dialing = dialing
         self._certificates = certificates
         self._passages = passages
         self._keeps_cookies = keeps_cookies
         # who opened a CONNECT, and what it may
         self._opened: MutableMapping[connection.Client, tuple[Proof, Grant]] = WeakKeyDictionary()
-        self._ingress: tuple[str, int] | None = None
         self._asking: MutableMapping[connection.Client, Grant] = WeakKeyDictionary()
         # whether the worker speaks TLS there; once for a client's connection, or a head could go out in clear
         self._worker_tls: MutableMapping[connection.Client, dict[Place, bool]] = WeakKeyDictionary()
@@ -91,7 +92,7 @@ class Injection:
             place = plain_host(flow.request.host), flow.request.port
             origins = await self._access.origins(grant)
             if self._passages.covers(origins, *place):
-                self._ingress = (await self._passages.begin(flow, proof, grant, *place)).ingress
+                await self._passages.begin(flow, proof, grant, *place)
                 return
             grant.require_host(origins, *place)
             self._require_certificate(origins, *place)
@@ -130,7 +131,7 @@ class Injection:
             ref = AccountRef(grant.account, grant.revision)
             authorised = await self._operations.grants.authorise(ref, request, actor=grant.actor)
             flow.metadata[_SENT] = Sent(grant, request, tuple(authorised.secrets))
-            await self._send_there(flow, grant, origin)
+            self._send_there(flow, grant, origin)
             put_on(authorised, flow.request, origin)
             flow.request.stream, flow.metadata[THROUGH] = True, through
 
@@ -171,51 +172,30 @@ class Injection:
             raise Denied(403, "this token is read-only: a websocket may carry anything")
         return origin
 
-    async def _send_there(self, flow: http.HTTPFlow, grant: Grant, origin: Origin) -> None:
-        """The connection to the store goes through the worker, for this account."""
+    def _send_there(self, flow: http.HTTPFlow, grant: Grant, origin: Origin) -> None:
+        """What the connection to the store is to be; it is the worker's to open, for this account."""
         before = self._asking.setdefault(flow.client_conn, grant)
         if before.account != grant.account:
             raise Denied(403, "this connection is for another account: open one of its own")
         place = flow.request.host, flow.request.port
         self._certificates.trust(flow.client_conn, place, origin.ca)
         decided = self._worker_tls.setdefault(flow.client_conn, {})
-        flow.metadata[WORKER_TLS] = tls = decided.setdefault(place, origin.worker_tls)
-        if self._ingress is None:
-            port, _ = await self._ticket(grant, origin, tls=tls)
-            self._ingress = ("127.0.0.1", port)
-        flow.server_conn.via = ("http", self._ingress)
+        flow.metadata[WORKER_TLS] = decided.setdefault(place, origin.worker_tls)
 
-    async def _ticket(self, grant: Grant, origin: Origin, *, tls: bool) -> tuple[int, str]:
-        ref = AccountRef(grant.account, grant.revision)
-        return await self._operations.grants.ticket(ref, origin.host, origin.port, tls=tls)
-
-    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
-        """No connection but to the worker, whatever led here."""
-        if self._ingress is None or data.server.address != self._ingress:
-            data.server.error = "the proxy connects to nothing but its worker"
-
-    def server_connect_error(self, data: server_hooks.ServerConnectionHookData) -> None:
-        """The worker is not where it was: it is asked anew."""
-        self._ingress = None
-
-    async def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
-        """A new connection to a store: with a ticket for it."""
-        grant = self._asking.get(flow.client_conn)
-        if grant is None:
+    async def store_wanted(self, wanted: Wanted) -> None:
+        """A connection for a request that was let through: the worker opens it, or says why not."""
+        if (passage := self._passages.of(wanted.client)) is not None:
+            await wanted.take(self._dialing.past(passage.ref, passage.host, passage.port))
             return
-        try:
-            place = plain_host(flow.request.host), flow.request.port
-            origin = origin_at(await self._access.origins(grant), *place)
-            if origin is None:
-                return
-            decided = self._worker_tls.get(flow.client_conn, {})
-            tls = decided.get((flow.request.host, flow.request.port), False)
-            _, ticket = await self._ticket(grant, origin, tls=tls)
-        except (StoreError, WorkerUnavailable) as error:
-            _log.info("no ticket for a store: %s", error)
+        grant, place = self._asking.get(wanted.client), wanted.server.address
+        if grant is None or place is None:
             return
-        flow.request.authority = f"{origin.host}:{origin.port}"
-        flow.request.headers["proxy-authorization"] = f"Bearer {ticket}"
+        host, port = place
+        origin = origin_at(await self._access.origins(grant), plain_host(host), port)
+        if origin is None:
+            return
+        ref, tls = AccountRef(grant.account, grant.revision), self._worker_tls[wanted.client][place]
+        await wanted.take(self._dialing.store(ref, origin.host, origin.port, tls=tls))
 
     # the store answers
 

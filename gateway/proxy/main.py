@@ -1,7 +1,7 @@
 """The proxy process: mitmproxy as a library with our addons alone, on the standard event loop.
 
-It reads tokens from the database and asks the worker for one authorised head at a time; it can neither unseal
-nor reach a store on its own. uvloop is not used: mitmproxy breaks on it with Python 3.13.
+It reads tokens from the database and asks the worker for one authorised head, and for one connection, at a
+time; it can't unseal. uvloop is not used: mitmproxy breaks on it with Python 3.13.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from mitmproxy.options import Options
 from connect_agent.memory import keep_freed_memory
 from gateway import telemetry
 from gateway.operations import Operations
+from gateway.operations.dialing import Dialing
 from gateway.proxy.access import Access
 from gateway.proxy.authority.leaves import Leaves, Signing
 from gateway.proxy.counting import reports
@@ -107,7 +108,8 @@ async def _serve(
     server = Proxyserver()  # type: ignore[no-untyped-call]  # mitmproxy's, as two below
     passages = Passages(settings.proxy_pass, access, operations, server)
     cookies = settings.proxy_cookies == "pass"
-    injection = Injection(access, operations, certificates, passages, keeps_cookies=cookies)
+    dialing = Dialing(settings.dial_socket)
+    injection = Injection(access, operations, dialing, certificates, passages, keeps_cookies=cookies)
     metrics, started = Metrics(), time.time()
     observed = Observed(metrics, logs=settings.proxy_access_log)
 

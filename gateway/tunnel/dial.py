@@ -47,7 +47,7 @@ class DirectDialer:
         """A connected transport and its protocol; see the interface."""
         sock = await self.open_socket(host, port)
         with store_errors():
-            return await _over(sock, factory, tls, server_hostname or host, self._timeout)
+            return await over(sock, factory, tls, server_hostname or host, self._timeout)
 
     async def open_socket(self, host: str, port: int) -> socket.socket:
         """A connected, non-blocking socket; the host's addresses are tried in turn within one deadline."""
@@ -93,26 +93,30 @@ class NetworkDialer:
             return await self._hub.dial(self._network, factory, host, port)
         sock = await self.open_socket(host, port)
         with store_errors():
-            return await _over(sock, factory, tls, server_hostname or host, self._handshake_timeout)
+            return await over(sock, factory, tls, server_hostname or host, self._handshake_timeout)
 
     async def open_socket(self, host: str, port: int) -> socket.socket:
         """One end of a socket pair whose other end is relayed to the stream, with back-pressure."""
-        stream, end = await self._hub.dial(self._network, RelayEnd, host, port)
-        ours, theirs = socket.socketpair()
-        try:
-            for sock in (ours, theirs):
-                sock.setblocking(False)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-            other = RelayEnd(peer=end)
-            end.peer = other
-            await asyncio.get_running_loop().create_unix_connection(lambda: other, sock=theirs)
-        except BaseException:
-            stream.abort()
-            ours.close()
-            theirs.close()
-            raise
-        end.begin()
-        return ours
+        _, end = await self._hub.dial(self._network, RelayEnd, host, port)
+        return await relayed(end)
+
+
+async def relayed(end: RelayEnd) -> socket.socket:
+    """One end of a socket pair; its other end and the connected one given are relayed to each other."""
+    ours, theirs = socket.socketpair()
+    try:
+        for sock in (ours, theirs):
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        end.peer = other = RelayEnd(peer=end)
+        await asyncio.get_running_loop().create_unix_connection(lambda: other, sock=theirs)
+    except BaseException:
+        end.transport.abort()
+        ours.close()
+        theirs.close()
+        raise
+    end.begin()
+    return ours
 
 
 @contextmanager
@@ -151,7 +155,7 @@ async def _connected(sock: socket.socket, address: object, within: float) -> soc
     return sock
 
 
-async def _over[P: asyncio.BaseProtocol](
+async def over[P: asyncio.BaseProtocol](
     sock: socket.socket,
     factory: Callable[[], P],
     tls: ssl.SSLContext | None,

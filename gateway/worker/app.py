@@ -19,6 +19,7 @@ from gateway.worker.events.changes import followed
 from gateway.worker.operations import (
     contents,
     copies,
+    dials,
     entries,
     events,
     extras,
@@ -27,7 +28,6 @@ from gateway.worker.operations import (
     grants,
     long,
     raw,
-    tickets,
     upkeep,
     uploads,
 )
@@ -44,7 +44,7 @@ OPERATIONS: dict[str, Operation] = (
     | uploads.OPERATIONS
     | extras.OPERATIONS
     | grants.OPERATIONS
-    | tickets.OPERATIONS
+    | dials.OPERATIONS
 )
 UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS | grants.UPLOADS
 LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG | events.LONG

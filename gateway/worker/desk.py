@@ -15,7 +15,7 @@ from gateway.worker.content.turns import Turns
 from gateway.worker.content.walks import Bounds
 from gateway.worker.feeds import Collecting, Feeds
 from gateway.worker.outside.fetching import Fetcher
-from gateway.worker.outside.ingress import Ingress
+from gateway.worker.outside.ways import Way, Ways
 from gateway.worker.tasks import Progress, Tasks
 from store.engine import Database
 from store.envelope import unseal
@@ -52,7 +52,7 @@ class Desk:
     walking: Bounds
     files_at_once: int
     uses: Uses
-    ingress: Ingress
+    ways: Ways
     store_tls: Literal["proxy", "worker"]
     feeds: Feeds
     collecting: Collecting
@@ -88,7 +88,7 @@ class Desk:
             files_at_once=settings.copy_files_at_once,
             uses=uses,
             trail=Trail(uses),
-            ingress=Ingress(settings, hub),
+            ways=Ways(settings, hub),
             store_tls=settings.proxy_store_tls,
             feeds=Feeds(database),
             collecting=Collecting(
@@ -132,6 +132,7 @@ class Desk:
 
 type Operation = Callable[[Desk, Arguments], Awaitable[Any]]
 type Upload = Callable[[Desk, Arguments, AsyncIterator[bytes]], Awaitable[Any]]
+type Dial = Callable[[Desk, Arguments], Awaitable[Way]]
 type Long = Callable[[Desk, Arguments, Progress], Coroutine[Any, Any, Any]]
 
 

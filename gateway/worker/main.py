@@ -1,4 +1,4 @@
-"""The worker process, as a parts list: state, private key, hub, open accounts, two sockets."""
+"""The worker process, as a parts list: state, private key, hub, open accounts, three sockets."""
 
 import asyncio
 import json
@@ -21,6 +21,7 @@ from connectors.interface import Dialer
 from gateway import telemetry
 from gateway.settings import Settings
 from gateway.tunnel import DirectDialer, Hub, NetworkDialer
+from gateway.worker import dialing
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
 from gateway.worker.desk import Desk
@@ -128,7 +129,9 @@ async def _serve(settings: Settings, desk: Desk) -> None:
                 group.create_task(uploads.clean_up(desk), name="clean up uploads"),
                 group.create_task(desk.tasks.run(), name="tasks"),
                 group.create_task(desk.trail.run(), name="audit of looks"),
-                group.create_task(desk.ingress.run(), name="the proxy's way to stores"),
+                group.create_task(
+                    dialing.serve(desk, _listen(settings.dial_socket)), name="the proxy's connections"
+                ),
                 group.create_task(desk.uses.run(), name="audit of credentials used"),
                 group.create_task(desk.feeds.run(), name="events of other workers"),
                 group.create_task(collector.run(desk), name="events of stores"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache, lru_cache
@@ -9,13 +10,17 @@ from inspect import isawaitable
 from typing import Any
 
 from mitmproxy.addonmanager import AddonManager
-from mitmproxy.connection import Connection
-from mitmproxy.proxy import commands
+from mitmproxy.connection import Connection, ConnectionState
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.server import ConnectionIO
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData, ServerDisconnectedHook
 
 from gateway.proxy.entrance.streams import Stream
+from gateway.proxy.wire.hooks import StoreWantedHook, Wanted
 
 _log = logging.getLogger(__name__)
+_NOWHERE = ("", 0)
 
 
 class Handler(ProxyConnectionHandler):
@@ -44,13 +49,43 @@ class Handler(ProxyConnectionHandler):
                 except Exception:  # noqa: BLE001  mitmproxy goes on after an addon's error, as this does
                     _log.exception("an addon failed at %s", hook.name)
 
+    async def open_connection(self, command: commands.OpenConnection) -> None:
+        """Serves a connection to a store for its whole life, on the socket that an addon has for it."""
+        server, stream = command.connection, None
+        wanted, failed = Wanted(self.client, server), "the connection was not waited for"
+        async with self.max_conns[server.address or _NOWHERE]:
+            try:
+                await self.handle_hook(StoreWantedHook(wanted))
+                failed = wanted.refused
+                if wanted.sock is not None:
+                    loop = asyncio.get_running_loop()
+                    _, stream = await loop.create_connection(Stream, sock=wanted.sock)
+            finally:
+                if stream is None:
+                    server.error = failed
+                    await self.server_event(events.OpenConnectionCompleted(command, failed))
+            if stream is not None:
+                await self._serve_store(command, stream)
+
+    async def _serve_store(self, command: commands.OpenConnection, stream: Any) -> None:
+        server = command.connection
+        server.timestamp_start = server.timestamp_tcp_setup = time.time()
+        server.state, server.peername = ConnectionState.OPEN, server.address
+        self.transports[server] = ConnectionIO(asyncio.current_task(), reader=stream, writer=stream)
+        await self.server_event(events.OpenConnectionCompleted(command, None))
+        try:
+            await self.handle_connection(server)
+        finally:
+            server.timestamp_end = time.time()
+            await self.handle_hook(ServerDisconnectedHook(ServerConnectionHookData(server, self.client)))
+
     async def handle_connection(self, connection: Connection) -> None:
         """As mitmproxy, in larger pieces."""
         io = self.transports[connection]
         if isinstance(io.reader, asyncio.StreamReader) and isinstance(io.writer, asyncio.StreamWriter):
             ours: Any = Stream.taking_over(io.reader, io.writer)  # in the place of both
             io.reader = io.writer = ours
-            ours.hold(held=connection in self._held)
+        self.hold(connection, held=connection in self._held)
         await super().handle_connection(connection)
 
 

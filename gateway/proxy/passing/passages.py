@@ -31,17 +31,14 @@ class Passage:
     """One client's way through.
 
     Attributes:
-        ingress: the worker's address that takes the ticket.
-        ticket: for one connection, within 15 seconds.
         traffic: where its bytes are counted.
         failure: why it ended, if not by one of its two ends.
     """
 
     proof: Proof
+    ref: AccountRef
     host: str
     port: int
-    ingress: tuple[str, int]
-    ticket: str = field(repr=False)
     traffic: Traffic = field(default_factory=Traffic)
     failure: str | None = None
 
@@ -66,24 +63,17 @@ class Passages:
         """Whether this host is passed through to. What is the account's own never is."""
         return is_listed(self._listed, host, port) and origin_at(origins, host, port) is None
 
-    async def begin(self, flow: http.HTTPFlow, proof: Proof, grant: Grant, host: str, port: int) -> Passage:
-        """The CONNECT's passage. Raises Denied, and what the worker does when it does not let it through."""
+    async def begin(self, flow: http.HTTPFlow, proof: Proof, grant: Grant, host: str, port: int) -> None:
+        """Makes the CONNECT a passage. Raises Denied, and what a worker does that lets nothing through."""
         grant.require_passing(host, port)
         ref = AccountRef(grant.account, grant.revision)
-        ingress, ticket = await self._operations.grants.passage(ref, host, port, actor=grant.actor)
-        made = Passage(proof, host, port, ("127.0.0.1", ingress), ticket)
+        await self._operations.grants.passage(ref, host, port, actor=grant.actor)
+        made = Passage(proof, ref, host, port)
         flow.metadata[PASSAGE] = self._open[flow.client_conn.id] = made
-        return made
 
     def of(self, client: connection.Client) -> Passage | None:
         """What the client's connection is, if it is a passage."""
         return self._open.get(client.id)
-
-    def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
-        """The connection to the worker: with the passage's ticket."""
-        if (passage := self.of(flow.client_conn)) is not None:
-            flow.request.authority = f"{passage.host}:{passage.port}"
-            flow.request.headers["proxy-authorization"] = f"Bearer {passage.ticket}"
 
     def client_disconnected(self, client: connection.Client) -> None:
         """It has ended."""

@@ -5,17 +5,15 @@ from typing import Any, Final
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import TCPLayer
-from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 from mitmproxy.proxy.layers.tls import parse_client_hello
 
 from gateway.proxy.grants import plain_host
 from gateway.proxy.passing.passages import Passage
 
 LARGEST_HELLO: Final = 16 * 1024
-HELLO_TIMEOUT: Final = 10.0  # less than the ticket lives
+HELLO_TIMEOUT: Final = 10.0
 _ALERT: Final = bytes((21, 3, 3, 0, 2, 2))  # a fatal one (RFC 8446, 6)
 _UNRECOGNIZED_NAME, _INTERNAL_ERROR = 112, 80
-_REFUSED_BY_WORKER: Final = "refused HTTP CONNECT request: "
 
 type Commands = layer.CommandGenerator[Any]
 
@@ -58,10 +56,7 @@ class Begun(layer.Layer):
             yield from self._pass_through()
 
     def _pass_through(self) -> Commands:
-        self.context.server.via = ("http", self._passage.ingress)
-        stack = HttpUpstreamProxy.make(self.context, send_connect=True)
-        stack /= Relay(self.context, self._passage)
-        self._through = stack[0]
+        self._through = Relay(self.context, self._passage)
         yield from self._through.handle_event(events.Start())
         first = events.DataReceived(self.context.client, bytes(self._hello))
         yield from self._through.handle_event(first)
@@ -91,11 +86,6 @@ class Relay(TCPLayer):
 
     def _connect(self) -> Commands:
         if (wrong := (yield commands.OpenConnection(self.context.server))) is not None:
-            self._passage.failure = workers_words(wrong) or "the worker was not reached"
+            self._passage.failure = wrong
             yield commands.SendData(self.context.client, _ALERT + bytes((_INTERNAL_ERROR,)))
             yield commands.CloseConnection(self.context.client)
-
-
-def workers_words(error: str) -> str:
-    """Why the worker did not connect, out of mitmproxy's words, which say where the worker is; else ""."""
-    return error.partition(_REFUSED_BY_WORKER)[2].partition(" ")[2]

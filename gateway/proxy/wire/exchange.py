@@ -189,10 +189,10 @@ class Stream(layers.http.HttpStream):
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         """As mitmproxy's, but without TLS of our own where the worker speaks it with the store."""
-        request, via = self.flow.request, self.flow.server_conn.via
-        if not self.flow.metadata.get(WORKER_TLS) or via is None:
+        if not self.flow.metadata.get(WORKER_TLS):
             return (yield from super().make_server_connection())
-        connection, error = yield layers.http.GetHttpConnection((request.host, request.port), False, via)
+        place = self.flow.request.host, self.flow.request.port
+        connection, error = yield layers.http.GetHttpConnection(place, False, None)
         if error:
             yield from self.handle_protocol_error(
                 ResponseProtocolError(self.stream_id, error, ErrorCode.CONNECT_FAILED)

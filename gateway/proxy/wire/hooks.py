@@ -1,11 +1,16 @@
 """What the layers ask the addons, beside mitmproxy's own hooks, and what flows' metadata says to both."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from socket import socket
 from typing import Final
 
-from mitmproxy.connection import Client, Connection
+from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands
+
+from connectors.interface import StoreError
+from gateway.operations import WorkerUnavailable
 
 AGAIN: Final = "isthmus again"
 """Set where a refused request has been authorised anew."""
@@ -46,3 +51,32 @@ class ReadingHook(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmp
 
     reading: Reading
     blocking = False
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A connection to a store that a client's request needs.
+
+    Attributes:
+        sock: what an addon has for it, connected.
+        refused: why there is none, in words for the client.
+    """
+
+    client: Client
+    server: Server
+    sock: socket | None = None
+    refused: str = "this proxy connects to nothing but what was let through"
+
+    async def take(self, dialled: Awaitable[socket]) -> None:
+        """Its socket is what was dialled, or the reason why nothing was."""
+        try:
+            self.sock = await dialled
+        except (StoreError, WorkerUnavailable) as error:
+            self.refused = str(error)
+
+
+@dataclass
+class StoreWantedHook(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmproxy's
+    """A connection to a store is needed. An addon gives it; there is no other way to have one."""
+
+    wanted: Wanted

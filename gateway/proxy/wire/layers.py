@@ -6,7 +6,7 @@ TLS nor HTTP ends. What a refused request still sends is dropped, not kept.
 
 from typing import Any, Final
 
-from mitmproxy.connection import Connection, ConnectionState, Server
+from mitmproxy.connection import Connection, Server
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer, layers, tunnel
 from mitmproxy.proxy.context import Context
@@ -14,10 +14,9 @@ from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.layers.http import GetHttpConnection, GetHttpConnectionCompleted, HTTPMode
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
-from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 
 from gateway.proxy.passing.passages import Passages
-from gateway.proxy.passing.relay import Begun, workers_words
+from gateway.proxy.passing.relay import Begun
 from gateway.proxy.wire import stores
 from gateway.proxy.wire.exchange import Stream
 from gateway.proxy.wire.heads import LARGEST_HEAD
@@ -100,7 +99,7 @@ class Http(layers.HttpLayer):
         yield from super().event_to_child(child, event)
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
-        """A connection to the store: one that is open and fit, else a new one through the worker."""
+        """A connection to the store: one that is open and fit, else a new one."""
         for server, store in list(self._stores.items()) if reuse else ():
             if not event.connection_spec_matches(server):
                 continue
@@ -117,9 +116,6 @@ class Http(layers.HttpLayer):
     def _new_connection(self, event: GetHttpConnection) -> Commands:
         context, stack = self.context.fork(), tunnel.LayerStack()
         server = context.server = Server(address=event.address)
-        if event.via:
-            server.via = event.via
-            stack /= HttpUpstreamProxy.make(context, send_connect=True)
         if event.tls:
             server.sni = event.address[0]
             if self.mode is HTTPMode.transparent and event.address == self.context.server.address:
@@ -136,22 +132,13 @@ class Http(layers.HttpLayer):
         used = {stream.context.server for stream in self.streams.values()}
         for server in [one for one in self._stores if one not in used]:
             if not server.connected and server not in self.waiting_for_establishment:
-                outer = self._outer(server)
                 del self._stores[server], self.connections[server]
-                if outer.state is ConnectionState.CLOSED:
-                    self.connections.pop(outer, None)
-
-    def _outer(self, connection: Connection) -> Connection:
-        """What is really connected: to a store, the way through the worker."""
-        outer: Connection = getattr(self.connections.get(connection), "tunnel_connection", connection)
-        return outer
 
     def _balance(self) -> Commands:
         """Nobody sends more than is taken on, and what is kept meanwhile has a bound."""
         held = stores.held(self._client, self.streams, self._stores)
         for connection in held ^ self._held:
-            reading = Reading(self.context.client, self._outer(connection), held=connection in held)
-            yield ReadingHook(reading)
+            yield ReadingHook(Reading(self.context.client, connection, held=connection in held))
         self._held = held
         for connection, stream_id in list(stores.paid(self._client, self.streams, self._stores)):
             yield from self.event_to_child(self.connections[connection], Credit(stream_id))
@@ -180,11 +167,9 @@ class ClientTLS(tls_layers.ClientTLSLayer):
 
 
 def in_our_words(error: ResponseProtocolError) -> ResponseProtocolError:
-    """Why there is no answer, without what the store sent of one, and without where the worker is."""
+    """Why there is no answer, without what the store sent of one."""
     if isinstance(error, StoreFault):
         return error
-    if reason := workers_words(error.message):
-        return ResponseProtocolError(error.stream_id, reason, ErrorCode.CONNECT_FAILED)
     if error.code in (ErrorCode.GENERIC_SERVER_ERROR, ErrorCode.RESPONSE_VALIDATION_FAILED):
         return ResponseProtocolError(error.stream_id, _NO_ANSWER, error.code)
     return error

@@ -105,6 +105,19 @@ class Proxied:
                 os.killpg(running.pid, signal.SIGKILL)
                 running.wait()
 
+    def processes(self, *roles: str) -> list[Path]:
+        """Those of the gateway that play these roles (none given: all), as their folders in /proc."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_text().split("\0")
+                ours = f"ISTHMUS_DATA={self.data}" in (process / "environ").read_text().split("\0")
+            except OSError:  # it has ended
+                continue
+            if ours and (not roles or set(roles) & set(words)):
+                found.append(process)
+        return found
+
     def add(self, service: str, *more: str, **settings: str) -> Account:
         pairs = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
         made = self.isthmus("account", "add", service, "--app", self.app["id"], *pairs, *more)

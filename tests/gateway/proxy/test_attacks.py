@@ -6,6 +6,9 @@ from base64 import b64encode
 
 import pytest
 
+from connectors.interface import NotPermitted
+from gateway.operations import AccountRef
+from gateway.operations.dialing import Dialing
 from tests.gateway.proxy.proxied import Account, Proxied
 from tests.servers.apache import PASSWORD, USER, Apache
 
@@ -85,23 +88,34 @@ def test_an_account_whose_store_has_a_forbidden_address_is_not_reached(
             assert "an address that the proxy does not go to" in why
 
 
-def test_the_workers_port_takes_tickets_alone(proxied: Proxied, account: Account, store: Apache) -> None:
+def test_nobody_else_on_the_machine_gets_the_workers_connections(
+    proxied: Proxied, account: Account, store: Apache
+) -> None:
     proxied.curl(account, store.url)
-    listening = proxied.run("ss", "-H", "-l", "-t", "-n").stdout
-    ports = {
-        int(line.split()[3].rpartition(":")[2]) for line in listening.splitlines() if "127.0.0.1:" in line
-    }
-    found = 0
-    for port in ports - {proxied.port, proxied.proxy_port, store.port}:
-        with socket.socket() as sock:
-            sock.settimeout(1)
-            if sock.connect_ex(("127.0.0.1", port)):
-                continue
-            sock.sendall(f"CONNECT localhost:{store.port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            answer = received(sock)
-            found += b"this takes a ticket" in answer
-            assert not answer.startswith(b"HTTP/1.1 200")
-    assert found
+    dial = proxied.data / "run" / "dial.sock"
+    for place in (dial, dial.parent):
+        assert not place.stat().st_mode & 0o007, "others may not come near it"
+    listening = proxied.run("ss", "-H", "-l", "-t", "-n", "-p").stdout.splitlines()
+    workers = proxied.processes("worker")
+    assert workers
+    assert not any(f"pid={worker.name}," in line for line in listening for worker in workers), (
+        "it has no port"
+    )
+
+
+async def test_the_worker_connects_the_proxy_to_its_accounts_places_alone(
+    proxied: Proxied, account: Account, store: Apache, plain_store: Apache
+) -> None:
+    """Asked as a proxy that was taken over would: through the socket itself."""
+    dialing = Dialing(proxied.data / "run" / "dial.sock")
+    ref = AccountRef(account.id, 0)
+    with await dialing.store(ref, "localhost", store.port, tls=False) as sock:
+        assert sock.getpeername()[1] == store.port
+    for place in (("localhost", plain_store.port), ("127.0.0.1", store.port), ("evil.example", 443)):
+        with pytest.raises(NotPermitted, match="not one of the account's"):
+            await dialing.store(ref, *place, tls=False)
+    with pytest.raises(NotPermitted, match="proxy_pass"):
+        await dialing.past(ref, "localhost", plain_store.port)
 
 
 def test_an_absolute_target_with_another_host_header_is_refused(

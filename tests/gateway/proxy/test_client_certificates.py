@@ -100,8 +100,8 @@ def test_the_proxy_never_holds_the_key(proxied: Proxied, asking: Asking) -> None
     """Looked for in the writable memory of the proxy's process, after it was used."""
     assert proxied.curl(asking.account, f"{asking.store.url}a.txt")[0] == 200
     lines = [line.encode() for line in asking.shown.key.splitlines() if "PRIVATE" not in line]
-    assert any(line in memory(proxied, b"worker") for line in lines), "the search must find it where it is"
-    proxy = memory(proxied, b"proxy")
+    assert any(line in memory(proxied, "worker") for line in lines), "the search must find it where it is"
+    proxy = memory(proxied, "proxy")
     assert len(proxy) > MIB
     assert not any(line in proxy for line in lines)
 
@@ -144,18 +144,12 @@ def added(proxied: Proxied, given: dict[str, str]) -> dict[str, Any]:
     return made
 
 
-def memory(proxied: Proxied, role: bytes) -> bytes:
+def memory(proxied: Proxied, role: str) -> bytes:
     """What is written in the memory of the gateway's processes of that role, which stand still meanwhile."""
     found = bytearray()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            ours = f"ISTHMUS_DATA={proxied.data}".encode() in (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if ours and role in command:
-            with stopped(int(process.name)):
-                found += writable(process)
+    for process in proxied.processes(role):
+        with stopped(int(process.name)):
+            found += writable(process)
     return bytes(found)
 
 

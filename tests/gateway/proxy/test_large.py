@@ -19,16 +19,9 @@ SIZE = 256 * MIB
 def resident(proxied: Proxied) -> int:
     """Bytes of memory of the gateway's proxy and worker."""
     total = 0
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes()
-            environment = (process / "environ").read_bytes()
-            ours = f"ISTHMUS_DATA={proxied.data}".encode() in environment
-            if ours and {b"worker", b"proxy"} & set(command.split(b"\0")):
-                status = (process / "status").read_text()
-                total += int(status.split("VmRSS:")[1].split()[0]) * 1024
-        except OSError:
-            continue
+    for process in proxied.processes("worker", "proxy"):
+        status = (process / "status").read_text()
+        total += int(status.split("VmRSS:")[1].split()[0]) * 1024
     assert total, "the gateway's processes were not found"
     return total
 

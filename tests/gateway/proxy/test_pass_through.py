@@ -17,7 +17,7 @@ from connectors.interface import NotPermitted
 from gateway.access.pass_through import is_listed
 from gateway.proxy.grants import Denied, Grant
 from gateway.settings import Settings
-from gateway.worker.outside.ingress import Ingress
+from gateway.worker.outside.ways import Ways
 from tests.gateway.proxy.proxied import Account, Proxied
 from tests.gateway.proxy.test_access_log import line
 from tests.gateway.proxy.test_large import resident
@@ -60,10 +60,14 @@ class TestDecisions:
 
     async def test_the_worker_asks_its_own_settings(self) -> None:
         nobody: Any = None  # no hub is asked
-        ingress = Ingress(Settings(proxy_pass=["localhost:443"]), nobody)
-        for host in ("elsewhere.example", "localhost"):  # not listed; listed, and a loopback
-            with pytest.raises(NotPermitted):
-                await ingress.passing_ticket(host, 443)
+        ways = Ways(Settings(proxy_pass=["localhost:443"]), nobody)
+        with pytest.raises(NotPermitted, match="proxy_pass"):
+            ways.past("elsewhere.example", 443)
+        loopback = ways.past("localhost", 443)
+        with pytest.raises(NotPermitted, match="does not go to"):
+            await ways.require_permitted(loopback)
+        with pytest.raises(NotPermitted, match="does not go to"):
+            await ways.opened(loopback)
 
     def test_a_token_that_lists_the_host_passes(self) -> None:
         Grant(1, 1, "token", hosts=("a.example",)).require_passing("a.example", 443)

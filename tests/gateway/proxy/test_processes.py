@@ -43,14 +43,10 @@ def until(condition: Any, seconds: float = 30.0) -> None:
 def processes(proxied: Proxied) -> dict[int, int]:
     """The proxy processes that run: number and process id."""
     found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            ours = f"ISTHMUS_DATA={proxied.data}".encode() in (folder / "environ").read_bytes()
-        except OSError:
-            continue
-        if ours and b"proxy" in words and b"--number" in words:
-            found[int(words[words.index(b"--number") + 1])] = int(folder.name)
+    for folder in proxied.processes("proxy"):
+        words = (folder / "cmdline").read_text().split("\0")
+        if "--number" in words:
+            found[int(words[words.index("--number") + 1])] = int(folder.name)
     return found
 
 
