@@ -81,8 +81,13 @@ class Settings(BaseSettings):
 
     @property
     def worker_socket(self) -> Path:
-        """The Unix socket on which the worker takes operations."""
+        """The Unix socket on which the worker takes operations with content."""
         return self.data / "run" / "worker.sock"
+
+    @property
+    def calls_socket(self) -> Path:
+        """The Unix socket on which the worker takes all other operations."""
+        return self.data / "run" / "calls.sock"
 
     @property
     def hub_socket(self) -> Path:

@@ -109,7 +109,7 @@ class Supervisor:
             keeper.cancel()
 
     async def _until_worker_answers(self) -> None:
-        operations = Operations(self._settings.worker_socket)
+        operations = Operations(self._settings.worker_socket, self._settings.calls_socket)
         try:
             while not self._stopping.is_set() and not await operations.ready():  # noqa: ASYNC110  another process
                 await asyncio.sleep(0.05)

@@ -28,7 +28,7 @@ def main(settings: Settings) -> None:
 
 async def _serve(settings: Settings, sealing_key: SealingKey) -> None:
     database = open_database(settings.database_url)
-    operations = Operations(settings.worker_socket)
+    operations = Operations(settings.worker_socket, settings.calls_socket)
     try:
         await version.require_current(database)
         await server(build(settings, database, operations, sealing_key), settings).serve()

@@ -31,7 +31,7 @@ async def opened(data: Path | None) -> AsyncIterator[State]:
     if not (settings.keys / "sealing.pub.pem").exists():
         fail(f"{settings.data} has no keys yet: run 'isthmus init --data {settings.data}' first")
     database = open_database(settings.database_url)
-    operations = Operations(settings.worker_socket)
+    operations = Operations(settings.worker_socket, settings.calls_socket)
     wishes.current.set(Wishes(actor="cli"))
     try:
         await version.require_current(database)

@@ -1,4 +1,4 @@
-"""The api's and the command line's way to a worker: each operation is one request on its Unix socket."""
+"""Our processes' way to a worker: content by HTTP on its Unix socket, all else by `calls`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ from connectors import http1
 from connectors.interface import Unavailable
 from gateway import telemetry
 from gateway.operations import wire, wishes
+from gateway.operations.calls import Calls
 from gateway.operations.errors import WorkerUnavailable, from_json
 from gateway.operations.events import Events
 from gateway.operations.extras import Extras
@@ -29,13 +30,18 @@ from gateway.operations.raw import RawRequests
 from gateway.operations.uploads import Uploads
 
 _MOST_JSON = 64 * 1024 * 1024
-_MOST_WAITING = 4096
 
 
 class Operations:
-    """Calls a worker. Every method raises `StoreError` leaves, and WorkerUnavailable when none answers."""
+    """Calls a worker. Every method raises `StoreError` leaves, and WorkerUnavailable when none answers.
 
-    def __init__(self, socket_path: Path, *, connections: int = 256) -> None:
+    Args:
+        socket_path: where it takes content.
+        calls_path: where it takes questions.
+        connections: how many transfers there may be at once.
+    """
+
+    def __init__(self, socket_path: Path, calls_path: Path, *, connections: int = 256) -> None:
         async def connect(
             factory: Callable[[], http1.Connection],
         ) -> tuple[asyncio.Transport, http1.Connection]:
@@ -44,9 +50,8 @@ class Operations:
             return transport, protocol
 
         self._client = http1.Client(connect, host="worker", max_connections=connections, idle_timeout=None)
-        # those who wait for events hold a connection each: none of those that others need
-        self._waiting = http1.Client(connect, host="worker", max_connections=_MOST_WAITING, idle_timeout=None)
-        self.events = Events(self._ask_waiting)
+        self._calls = Calls(calls_path)
+        self.events = Events(self._call)
         self.uploads = Uploads(self._call)
         self.extras = Extras(self._call)
         self.grants = Grants(self._call)
@@ -55,7 +60,7 @@ class Operations:
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
-        await self._waiting.aclose()
+        await self._calls.aclose()
 
     async def ready(self) -> bool:
         """Whether a worker answers."""
@@ -291,10 +296,9 @@ class Operations:
         /,
         **arguments: Any,
     ) -> Any:
+        if body is None or isinstance(body, bytes):
+            return await self._calls.ask(name, _wished(arguments), body or b"")
         return await self._answer(await self._send(name, arguments, body, length))
-
-    async def _ask_waiting(self, name: str, **arguments: Any) -> Any:
-        return await self._answer(await self._send(name, arguments, client=self._waiting))
 
     async def _answer(self, response: http1.Response) -> Any:
         try:
@@ -308,20 +312,12 @@ class Operations:
         arguments: dict[str, Any],
         body: AsyncIterator[bytes] | bytes | None = None,
         length: int | None = None,
-        client: http1.Client | None = None,
     ) -> http1.Response:
-        if "account" in arguments:
-            wished = wishes.current.get()
-            arguments |= {"raw": wished.raw, "headers": dict(wished.headers)}
-            arguments.setdefault("actor", wished.actor)
-            arguments["ip"] = wished.ip
-        headers = [(wire.ARGUMENTS, wire.pack(arguments))]
+        headers = [(wire.ARGUMENTS, wire.pack(_wished(arguments)))]
         if (request_id := telemetry.request_id.get()) is not None:
             headers.append((wire.REQUEST_ID, request_id.encode()))
         try:
-            response = await (client or self._client).request(
-                "POST", f"/{name}", headers, body=body, length=length
-            )
+            response = await self._client.request("POST", f"/{name}", headers, body=body, length=length)
         except Unavailable as error:
             raise WorkerUnavailable("no worker took the request; try again in a moment") from error
         if response.status == wire.FAILED:
@@ -335,3 +331,12 @@ class Operations:
 def _page(value: dict[str, Any]) -> PageView:
     entries = [EntryView.from_json(entry) for entry in value["entries"]]
     return PageView(entries, value["next_cursor"], value.get("stopped"), value.get("passed_over", 0))
+
+
+def _wished(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, on an account with what the request wishes for beside them."""
+    if "account" not in arguments:
+        return arguments
+    wished = wishes.current.get()
+    beside = {"raw": wished.raw, "headers": dict(wished.headers), "ip": wished.ip}
+    return {"actor": wished.actor, **arguments, **beside}

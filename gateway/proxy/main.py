@@ -87,7 +87,7 @@ def _own(settings: Settings) -> Sequence[int]:
 
 async def _run(settings: Settings, number: int, given: Sequence[int]) -> None:
     database = open_database(settings.database_url)
-    operations = Operations(settings.worker_socket)
+    operations = Operations(settings.worker_socket, settings.calls_socket)
     try:
         await version.require_current(database)
         await _serve(settings, number, given, database, operations)

@@ -1,11 +1,10 @@
-"""The worker's ASGI application: one handler an operation, errors in one place.
+"""The worker's ASGI application: the operations that content goes through, errors in one place.
 
-Plain ASGI rather than a framework: the only client is our own api, and requests a second count here.
+Plain ASGI rather than a framework: the only client is our own api. What has no content is asked by `calls`.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 from typing import Any
 
 from connectors.interface import StoreError
@@ -14,40 +13,14 @@ from gateway.operations import wire
 from gateway.operations.errors import to_json
 from gateway.worker.answers import ClientGone, Receive, Send, Started, body_of, ended_by, until_gone
 from gateway.worker.audit.trail import Trace
-from gateway.worker.desk import Arguments, Desk, Long, Operation, Upload
+from gateway.worker.catalogue import UPLOADS
+from gateway.worker.desk import Arguments, Desk
 from gateway.worker.events.changes import followed
-from gateway.worker.operations import (
-    contents,
-    copies,
-    dials,
-    entries,
-    events,
-    extras,
-    fetches,
-    finding,
-    grants,
-    long,
-    raw,
-    upkeep,
-    uploads,
-)
-from gateway.worker.tasks import Progress
+from gateway.worker.operations import contents, raw
 
 _log = logging.getLogger(__name__)
 
 type Scope = dict[str, Any]
-
-OPERATIONS: dict[str, Operation] = (
-    entries.OPERATIONS
-    | long.OPERATIONS
-    | upkeep.OPERATIONS
-    | uploads.OPERATIONS
-    | extras.OPERATIONS
-    | grants.OPERATIONS
-    | dials.OPERATIONS
-)
-UPLOADS: dict[str, Upload] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS | grants.UPLOADS
-LONG: dict[str, Long] = copies.LONG | fetches.LONG | finding.LONG | events.LONG
 
 
 class Worker:
@@ -85,16 +58,8 @@ class Worker:
             if body is None:
                 over.set()
             await until_gone(receive, raw.send(self._desk, arguments, body, send, over), after=over)
-        elif (work := self._work(path, arguments, receive)) is not None:
+        elif (upload := UPLOADS.get(path)) is not None:
+            work = upload(self._desk, arguments, body_of(receive))
             await send.json(await followed(self._desk, path, arguments, work))
         else:
             await send.json({"error": "Unsupported", "message": f"no operation {path}"}, status=wire.FAILED)
-
-    def _work(self, path: str, arguments: Arguments, receive: Receive) -> Awaitable[Any] | None:
-        """What an operation that answers in JSON does; None when there is none of that name."""
-        if (upload := UPLOADS.get(path)) is not None:
-            return upload(self._desk, arguments, body_of(receive))
-        if (long_one := LONG.get(path)) is not None:
-            return until_gone(receive, long_one(self._desk, arguments, Progress()))
-        operation = OPERATIONS.get(path)
-        return None if operation is None else operation(self._desk, arguments)

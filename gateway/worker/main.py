@@ -1,4 +1,4 @@
-"""The worker process, as a parts list: state, private key, hub, open accounts, three sockets."""
+"""The worker process, as a parts list: state, private key, hub, open accounts, four sockets."""
 
 import asyncio
 import json
@@ -24,6 +24,7 @@ from gateway.tunnel import DirectDialer, Hub, NetworkDialer
 from gateway.worker import dialing
 from gateway.worker.accounts import Accounts
 from gateway.worker.app import Worker
+from gateway.worker.calls import Calls
 from gateway.worker.desk import Desk
 from gateway.worker.events import collector
 from gateway.worker.operations import uploads
@@ -108,7 +109,7 @@ async def _serve(settings: Settings, desk: Desk) -> None:
         timeout_keep_alive=600,
         timeout_graceful_shutdown=int(settings.drain_timeout),
     )
-    server = uvicorn.Server(config)
+    server, calls = uvicorn.Server(config), Calls(desk)
     websocket: dict[str, Any] = {  # Any: three of websockets' own types
         "subprotocols": ["isthmus.tunnel.1"],
         "compression": None,
@@ -129,6 +130,7 @@ async def _serve(settings: Settings, desk: Desk) -> None:
                 group.create_task(uploads.clean_up(desk), name="clean up uploads"),
                 group.create_task(desk.tasks.run(), name="tasks"),
                 group.create_task(desk.trail.run(), name="audit of looks"),
+                group.create_task(calls.serve(_listen(settings.calls_socket)), name="operations"),
                 group.create_task(
                     dialing.serve(desk, _listen(settings.dial_socket)), name="the proxy's connections"
                 ),
@@ -137,6 +139,7 @@ async def _serve(settings: Settings, desk: Desk) -> None:
                 group.create_task(collector.run(desk), name="events of stores"),
             )
             await server.serve(sockets=[_listen(settings.worker_socket)])
+            await calls.drain(settings.drain_timeout)
             for one in beside:
                 one.cancel()
         desk.trail.sum_looks()

@@ -25,6 +25,7 @@ from gateway.tunnel import DirectDialer, Hub
 from gateway.worker import main as worker
 from gateway.worker.accounts import Accounts, credential_context
 from gateway.worker.app import Worker
+from gateway.worker.calls import Calls
 from gateway.worker.desk import Desk
 from store import envelope, migrate
 from store.engine import Database, open_database
@@ -102,7 +103,7 @@ def whole_gateway(data: Path, **options: Any) -> Iterator[Whole]:
 
     async def serve() -> None:
         async with _desk(settings, sealing, UnsealingKey.load(paths.private)) as desk:
-            operations = Operations(settings.worker_socket)
+            operations = Operations(settings.worker_socket, settings.calls_socket)
             api = server(build(settings, desk.database, operations, sealing), settings)
             behind = uvicorn.Server(
                 uvicorn.Config(
@@ -120,8 +121,10 @@ def whole_gateway(data: Path, **options: Any) -> Iterator[Whole]:
             made.append(Whole(settings, settings.port, sealing, data / "stores", desk, loop))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(behind.serve(sockets=[worker._listen(settings.worker_socket)]))
+                calls = tasks.create_task(Calls(desk).serve(worker._listen(settings.calls_socket)))
                 await api.serve(sockets=[listening])
                 await operations.aclose()
+                calls.cancel()
                 behind.should_exit = True
 
     thread = threading.Thread(target=lambda: uvloop.run(serve()), name="gateway")

@@ -23,7 +23,7 @@ def field(owner: int, token: str) -> str:
 async def test_the_twenty_first_wrong_token_is_a_429_and_a_right_one_is_none(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
     await asyncio.to_thread(migrate.upgrade, url)
-    database, operations = open_database(url), Operations(tmp_path / "nobody.sock")
+    database, operations = open_database(url), Operations(tmp_path / "nobody.sock", tmp_path / "nobody.sock")
     now = 0.0
     access = Access(database, operations, clock=lambda: now)
     owner = await account(database, (await tenant(database)).application)
@@ -53,7 +53,7 @@ async def test_the_twenty_first_wrong_token_is_a_429_and_a_right_one_is_none(tmp
 async def test_anything_but_basic_with_a_name_and_a_token_is_a_407(tmp_path: Path, wrong: str) -> None:
     database, operations = (
         open_database(f"sqlite:///{tmp_path / 'x.db'}"),
-        Operations(tmp_path / "nobody.sock"),
+        Operations(tmp_path / "nobody.sock", tmp_path / "nobody.sock"),
     )
     with pytest.raises(Denied) as denied:
         await Access(database, operations).grant("192.0.2.1", wrong)
