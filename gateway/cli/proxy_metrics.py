@@ -1,6 +1,7 @@
 """`isthmus proxy metrics` and `isthmus proxy top`: what the native proxy's processes count."""
 
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -74,18 +75,16 @@ def top(
         time.sleep(interval)
         Console().print(frame(_sample(settings), samples[0], None, sort))
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it leaves the terminal clean as well
-    try:
-        with Live(console=Console(), screen=True, auto_refresh=False) as live:
-            while True:
-                time.sleep(interval)
-                now = _sample(settings)
-                live.update(frame(now, samples[-1], samples[0], sort), refresh=True)
-                samples.append(now)
-                while now.at - samples[0].at > _WINDOW:
-                    samples.popleft()
-    except KeyboardInterrupt:
-        pass
+    ended = threading.Event()
+    for signalled in (signal.SIGINT, signal.SIGTERM):  # between two frames: the terminal is left clean
+        signal.signal(signalled, lambda *_: ended.set())
+    with Live(console=Console(), screen=True, auto_refresh=False) as live:
+        while not ended.wait(interval):
+            now = _sample(settings)
+            live.update(frame(now, samples[-1], samples[0], sort), refresh=True)
+            samples.append(now)
+            while now.at - samples[0].at > _WINDOW:
+                samples.popleft()
 
 
 @dataclass(frozen=True, slots=True)
