@@ -51,6 +51,7 @@ class Carrier:
             (Refusal). None at the hub.
         ping_deadline: seconds of silence after which a peer is dead.
         on_policy: at the hub: called with the agent's new allow-list.
+        on_drain: called when the peer wants no new streams.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class Carrier:
         answer: Answer | None = None,
         ping_deadline: float = 15.0,
         on_policy: Callable[[list[str]], None] | None = None,
+        on_drain: Callable[[], None] | None = None,
     ) -> None:
         self.session = session
         self._answer = answer
         self._ping_deadline = ping_deadline
         self._on_policy = on_policy
+        self._on_drain = on_drain
         self._transports: dict[int, TunnelTransport] = {}
         self._opening: dict[int, asyncio.Future[None]] = {}
         self._read_into = bytearray(LARGEST_DATA)
@@ -277,6 +280,8 @@ class Carrier:
                     self._on_policy(read_policy(text))
             case Draining():
                 self.draining = True
+                if self._on_drain is not None:
+                    self._on_drain()
 
     def _resolve(self, number: int, error: Exception | None) -> None:
         waiting = self._opening.get(number)

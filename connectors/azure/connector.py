@@ -5,7 +5,6 @@ import mimetypes
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, Self
-from weakref import WeakValueDictionary
 
 from connectors.azure import downloads, properties, trees, uploads
 from connectors.azure.container import Container
@@ -22,6 +21,7 @@ from connectors.interface import (
     Entry,
     InvalidName,
     Kind,
+    Locks,
     NotAFolder,
     NotFound,
     Origin,
@@ -64,11 +64,9 @@ class AzureConnector(Connector):
         }
     )
 
-    def __init__(
-        self, container: Container, locks: "WeakValueDictionary[str, asyncio.Lock] | None" = None
-    ) -> None:
+    def __init__(self, container: Container, locks: Locks) -> None:
         self._container = container
-        self._locks = WeakValueDictionary() if locks is None else locks  # of raw ids
+        self._locks = locks
 
     @classmethod
     def normal_id(cls, raw_id: str, kind: Kind) -> str:
@@ -81,7 +79,7 @@ class AzureConnector(Connector):
         """Connects at the first verb."""
         assert isinstance(settings, AzureSettings)  # noqa: S101  the registry pairs them
         # parsing the machine's certificates takes some time
-        return cls(await asyncio.to_thread(Container, settings, context))
+        return cls(await asyncio.to_thread(Container, settings, context), context.locks)
 
     async def aclose(self) -> None:
         """Closes every connection."""

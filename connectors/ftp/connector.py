@@ -5,7 +5,6 @@ import bisect
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import ClassVar, Self
-from weakref import WeakValueDictionary
 
 from connectors.ftp.control import Control
 from connectors.ftp.listing import Found
@@ -52,7 +51,7 @@ class FtpConnector(Connector):
     def __init__(self, settings: FtpSettings, context: Context) -> None:
         self._tree = Tree(settings)
         self._pool = Pool(lambda: Control.open(settings, context), settings.connections, context.idle_timeout)
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = context.locks
 
     @classmethod
     async def open(cls, settings: Settings, context: Context) -> Self:

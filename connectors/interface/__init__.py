@@ -19,7 +19,7 @@ from connectors.interface.capabilities import (
     Capability,
     implemented,
 )
-from connectors.interface.connector import CHUNK, Connector, Context, Settings
+from connectors.interface.connector import CHUNK, Connector, Context, Locks, Settings
 from connectors.interface.entry import Chunks, Content, Entry, Held, Kind, Page, Span
 from connectors.interface.errors import (
     AlreadyExists,
@@ -81,6 +81,7 @@ __all__ = [
     "Identity",
     "InvalidName",
     "Kind",
+    "Locks",
     "NetworkUnavailable",
     "NotAFolder",
     "NotEmpty",

@@ -1,9 +1,11 @@
 """The connector: what a plugin is, and the five verbs that each one has."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
@@ -13,6 +15,8 @@ from connectors.interface.identity import Identity
 from connectors.interface.network import Dialer
 
 CHUNK = 256 * 1024
+
+type Locks = WeakValueDictionary[str, asyncio.Lock]
 
 
 class Settings(BaseModel):
@@ -65,11 +69,14 @@ class Context:
         idle_timeout: seconds that a store may be silent before TimedOut.
         remember: stores a change of settings durably (a host key that was trusted on first use); the
             mapping is merged into the account's sealed settings before the call returns.
+        locks: by raw id, for a connector that has to look before it writes. The account's connectors share
+            them: when an agent leaves, a former one ends its transfers beside the new one.
     """
 
     dialer: Dialer
     idle_timeout: float
     remember: Callable[[dict[str, str]], Awaitable[None]]
+    locks: Locks = field(default_factory=WeakValueDictionary)
 
 
 class Connector(ABC):

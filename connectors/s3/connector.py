@@ -4,7 +4,6 @@ import asyncio
 import mimetypes
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Self
-from weakref import WeakValueDictionary
 
 from connectors.interface import (
     AlreadyExists,
@@ -17,6 +16,7 @@ from connectors.interface import (
     Entry,
     InvalidName,
     Kind,
+    Locks,
     NotAFolder,
     NotEmpty,
     NotFound,
@@ -65,9 +65,9 @@ class S3Connector(Connector):
         }
     )
 
-    def __init__(self, bucket: Bucket, locks: "WeakValueDictionary[str, asyncio.Lock] | None" = None) -> None:
+    def __init__(self, bucket: Bucket, locks: Locks) -> None:
         self._bucket = bucket
-        self._locks = WeakValueDictionary() if locks is None else locks  # of raw ids
+        self._locks = locks
 
     @classmethod
     def normal_id(cls, raw_id: str, kind: Kind) -> str:
@@ -79,7 +79,7 @@ class S3Connector(Connector):
     async def open(cls, settings: Settings, context: Context) -> Self:
         """Connects at the first verb."""
         assert isinstance(settings, S3Settings)  # noqa: S101  the registry pairs them
-        return cls(await asyncio.to_thread(_bucket, settings, context))
+        return cls(await asyncio.to_thread(_bucket, settings, context), context.locks)
 
     async def aclose(self) -> None:
         """Closes every connection."""

@@ -5,7 +5,6 @@ import bisect
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, Self
-from weakref import WeakValueDictionary
 
 from connectors.http1 import Response
 from connectors.http1.spans import cut
@@ -22,6 +21,7 @@ from connectors.interface import (
     Held,
     InvalidName,
     Kind,
+    Locks,
     NotAFolder,
     NotEmpty,
     NotFound,
@@ -43,7 +43,6 @@ from connectors.webdav.server import Server, refusal, refused
 from connectors.webdav.settings import WebdavSettings
 
 type Resources = list[Resource]
-type Locks = WeakValueDictionary[str, asyncio.Lock]
 
 _LARGEST_LISTING = 64 * 1024 * 1024
 _PARSE_ASIDE = 256 * 1024  # bytes of XML from which parsing goes to a thread
@@ -69,15 +68,15 @@ class WebdavConnector(Connector):
         }
     )
 
-    def __init__(self, server: Server, locks: Locks | None = None) -> None:
+    def __init__(self, server: Server, locks: Locks) -> None:
         self._server = server
-        self._locks: Locks = WeakValueDictionary() if locks is None else locks
+        self._locks = locks
 
     @classmethod
     async def open(cls, settings: Settings, context: Context) -> Self:
         """Connects at the first verb."""
         assert isinstance(settings, WebdavSettings)  # noqa: S101  the registry pairs them
-        return cls(Server(settings, context))
+        return cls(Server(settings, context), context.locks)
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """The same account; its requests carry these headers, but for those that are ours to say."""

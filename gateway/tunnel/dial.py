@@ -68,12 +68,32 @@ class DirectDialer:
 
 
 class NetworkDialer:
-    """Reaches stores inside one private network, through its agents. Satisfies `Dialer` as well."""
+    """Reaches stores inside one private network, through its agents. Satisfies `Dialer` as well.
 
-    def __init__(self, hub: "Hub", network: int, *, handshake_timeout: float = 15.0) -> None:
+    Args:
+        hub: where the agents are.
+        network: the network.
+        handshake_timeout: seconds that a store may take for TLS.
+        on_leave: called when an agent leaves that connections of this dialer run through.
+    """
+
+    def __init__(
+        self,
+        hub: "Hub",
+        network: int,
+        *,
+        handshake_timeout: float = 15.0,
+        on_leave: Callable[[], None] | None = None,
+    ) -> None:
         self._hub = hub
         self._network = network
         self._handshake_timeout = handshake_timeout
+        self._on_leave = on_leave
+
+    def agent_leaves(self) -> None:
+        """Passes on what the hub says."""
+        if self._on_leave is not None:
+            self._on_leave()
 
     async def connect[P: asyncio.BaseProtocol](
         self,
@@ -90,14 +110,14 @@ class NetworkDialer:
         since uvloop has TLS for its own transports only.
         """
         if tls is None:
-            return await self._hub.dial(self._network, factory, host, port)
+            return await self._hub.dial(self._network, factory, host, port, rider=self)
         sock = await self.open_socket(host, port)
         with store_errors():
             return await over(sock, factory, tls, server_hostname or host, self._handshake_timeout)
 
     async def open_socket(self, host: str, port: int) -> socket.socket:
         """One end of a socket pair whose other end is relayed to the stream, with back-pressure."""
-        _, end = await self._hub.dial(self._network, RelayEnd, host, port)
+        _, end = await self._hub.dial(self._network, RelayEnd, host, port, rider=self)
         return await relayed(end)
 
 

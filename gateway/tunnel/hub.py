@@ -6,7 +6,8 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.server import ServerConnection
@@ -23,6 +24,13 @@ _RETRY_AFTER = 5.0
 _ELSEWHERE = {Code.SHUTTING_DOWN, Code.GONE, Code.NOT_ALLOWED}  # another agent of the network may do it
 
 
+class Rider(Protocol):
+    """Who has connections through agents, and wants to hear when one of these agents leaves."""
+
+    def agent_leaves(self) -> None:
+        """An agent that connections of ours run through takes no more, or is gone: do without them soon."""
+
+
 @dataclass(slots=True, eq=False)
 class Member:
     """One session of one agent in a network."""
@@ -35,6 +43,20 @@ class Member:
     since: float = field(default_factory=time.time)
     websocket: ServerConnection | None = None
     carrying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    riders: WeakSet[Rider] = field(default_factory=WeakSet)
+
+    def changed_policy(self, policy: list[str]) -> None:
+        """What the agent allows now: connections that it might not make any more are not kept for later."""
+        narrower = not set(self.policy) <= set(policy)
+        self.policy = policy
+        if narrower:
+            self.leave()
+
+    def leave(self) -> None:
+        """Tells those who have connections through the agent to do without them; each is told once."""
+        riders, self.riders = self.riders, WeakSet()
+        for rider in riders:
+            rider.agent_leaves()
 
 
 class Hub:
@@ -99,7 +121,7 @@ class Hub:
                 await member.carrier.carry(websocket)
             except TunnelLost:
                 said_goodbye = member.carrier.draining and websocket.close_code == 1000
-                self._end(member) if said_goodbye else self._expire_later(member)
+                self._end(member) if said_goodbye else self._lost(member)
             except SessionEnded:
                 self._end(member)
             except (PeerFault, ExceptionGroup) as fault:  # a fault, or one while the websocket broke
@@ -147,7 +169,7 @@ class Hub:
     def _member(self, greeting: Greeting, network: int) -> Member:
         known = self._members.get(greeting.session)
         if known is not None:
-            known.policy = greeting.policy
+            known.changed_policy(greeting.policy)
             return known
         for old in [m for m in self._members.values() if m.agent == greeting.agent and not m.carrier.live]:
             self._end(old)  # its process is gone, or it would have come back to it
@@ -158,7 +180,8 @@ class Hub:
             Carrier(
                 Session(Role.HUB),
                 ping_deadline=self._ping_deadline,
-                on_policy=lambda policy: setattr(member, "policy", policy),
+                on_policy=lambda policy: member.changed_policy(policy),
+                on_drain=lambda: member.leave(),
             ),
             greeting.policy,
         )
@@ -166,8 +189,13 @@ class Hub:
         _log.info("agent %d of network %d is connected", member.agent, member.network)
         return member
 
-    def _expire_later(self, member: Member) -> None:
-        """Ends the session unless a websocket carries it again within `linger` seconds."""
+    def _lost(self, member: Member) -> None:
+        """Ends the session unless a websocket carries it again within `linger` seconds.
+
+        Until then new requests take another agent, if there is one, rather than wait on connections of this.
+        """
+        if self._least_loaded(member.network, {member}) is not None:
+            member.leave()
         detached = member.carrier.detached_since
 
         def expire() -> None:
@@ -180,6 +208,7 @@ class Hub:
         """Breaks the session's streams; it can't be resumed."""
         if self._members.pop(member.session, None) is not None:
             _log.info("the session of agent %d of network %d is over", member.agent, member.network)
+        member.leave()
         member.carrier.expire()
         self._announce()
 
@@ -191,9 +220,11 @@ class Hub:
     # streams
 
     async def dial[P: asyncio.BaseProtocol](
-        self, network: int, factory: Callable[[], P], host: str, port: int
+        self, network: int, factory: Callable[[], P], host: str, port: int, *, rider: Rider | None = None
     ) -> tuple[asyncio.Transport, P]:
         """A stream to host and port inside the network, over its least loaded agent.
+
+        The rider is told, once, when that agent leaves; it is not kept alive by that.
 
         Raises NetworkUnavailable (no agent), Unavailable (refused; the reason without an address), TimedOut.
         """
@@ -209,6 +240,8 @@ class Hub:
                     raise await self._nobody(network)
                 continue
             tried.add(member)
+            if rider is not None:
+                member.riders.add(rider)
             try:
                 return await member.carrier.connect(factory, host, port, _DIAL_TIMEOUT)  # type: ignore[type-var]  # connectors give asyncio.Protocol
             except Refusal as refusal:

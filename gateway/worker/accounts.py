@@ -3,14 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import orjson
 
 from connectors import registry
-from connectors.interface import Connector, Context, Dialer, NotFound
+from connectors.interface import Connector, Context, Dialer, Locks, NotFound
 from gateway.operations import AccountRef
 from gateway.worker.ids import Ids
 from gateway.worker.senders import Senders
@@ -23,8 +26,13 @@ from store.queries import accounts, networks
 _log = logging.getLogger(__name__)
 _CLOSE_AFTER_IDLE = 300.0
 
+type DialerOf = Callable[[int | None, Callable[[], None]], Dialer]
+"""The dialer for a network (None: from here), which calls back when an agent that it went through leaves."""
 
-@dataclass(slots=True)
+_work: ContextVar[ExitStack | None] = ContextVar("work on accounts", default=None)
+
+
+@dataclass(slots=True, eq=False)
 class OpenAccount:
     """One account that is open in this worker: its connector, the ids bound to it, clients for raw requests.
 
@@ -41,10 +49,43 @@ class OpenAccount:
     shows_raw: bool = False
     network: int | None = None
     shared: "OpenAccount | None" = None
+    given_up: bool = False
+    unused: Callable[[], None] = lambda: None
+    """Called when nothing runs any more on an account that was given up."""
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While inside, the account is closed only by `Accounts.forget`."""
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+            if self.given_up and not self.running:
+                self.unused()
+
+
+@contextmanager
+def one_work() -> Iterator[None]:
+    """What is done inside is one work: an account that it requires stays as it is until the work's end.
+
+    Every request, task and crawl is one; `Accounts.require` needs to be inside of one.
+    """
+    with ExitStack() as stack:
+        token = _work.set(stack)
+        try:
+            yield
+        finally:
+            _work.reset(token)
 
 
 class Accounts:
-    """Finds or opens the connector of an account; closes those that nobody used for a while."""
+    """Finds or opens the connector of an account; closes those that nobody used for a while.
+
+    When an agent leaves, the accounts whose connections run through it are given up: the next request opens
+    the account anew, and dials through another agent. What runs goes on; when nothing does, the former
+    connector is closed with the connections that it kept for later, which would hold the agent's stop.
+    """
 
     def __init__(
         self,
@@ -52,7 +93,7 @@ class Accounts:
         keys: envelope.SealingKey,
         private: list[unseal.UnsealingKey],
         ids_secret: bytes,
-        dialer_of: Callable[[int | None], Dialer],
+        dialer_of: DialerOf,
         idle_timeout: float,
     ) -> None:
         self._database = database
@@ -62,13 +103,22 @@ class Accounts:
         self._dialer_of = dialer_of
         self._idle_timeout = idle_timeout
         self._open: dict[int, OpenAccount] = {}
+        self._given_up: list[OpenAccount] = []
+        self._unused = asyncio.Event()
         self._opening: dict[int, asyncio.Lock] = {}
+        self._locks: dict[int, Locks] = {}
 
     async def require(self, ref: AccountRef) -> OpenAccount:
-        """The open account, opened anew when its credential changed.
+        """The open account, opened anew when its credential changed; in use until the end of `one_work`.
 
         Raises NotFound when the account is gone, and what `Connector.open` raises.
         """
+        account = await self._opened(ref)
+        if (work := _work.get()) is not None:
+            work.enter_context(account.in_use())
+        return account
+
+    async def _opened(self, ref: AccountRef) -> OpenAccount:
         found = self._open.get(ref.id)
         if found is not None and found.revision >= ref.revision:
             found.used = time.monotonic()
@@ -84,23 +134,42 @@ class Accounts:
             return opened
 
     async def forget(self, account: int) -> None:
-        """Closes the account's connector, if it is open here; what runs on it breaks."""
-        if (gone := self._open.pop(account, None)) is not None:
-            await gone.connector.aclose()
-            await gone.senders.aclose()
+        """Closes the account's connectors, if it is open here; what runs on them breaks."""
+        await self._close([one for one in self._all() if one.id == account])
 
-    async def close_idle(self) -> None:
-        """Runs until cancelled: closes accounts that were idle for five minutes."""
+    async def close_unused(self) -> None:
+        """Runs until cancelled: closes what was idle for five minutes, and at once what was given up."""
         while True:
-            await asyncio.sleep(_CLOSE_AFTER_IDLE / 5)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_AFTER_IDLE / 5):
+                    await self._unused.wait()
+            self._unused.clear()
             limit = time.monotonic() - _CLOSE_AFTER_IDLE
-            for account in [a for a in self._open.values() if a.used < limit and not a.running]:
-                await self.forget(account.id)
+            unused = [one for one in self._all() if not one.running]
+            await self._close([one for one in unused if one.given_up or one.used < limit])
 
     async def aclose(self) -> None:
         """Closes every open account."""
-        for account in list(self._open):
-            await self.forget(account)
+        await self._close(self._all())
+
+    def _all(self) -> list[OpenAccount]:
+        return [*self._open.values(), *self._given_up]
+
+    async def _close(self, closed: list[OpenAccount]) -> None:
+        for account in closed:
+            self._give_up(account)
+            self._given_up.remove(account)
+        for account in closed:
+            await account.connector.aclose()
+            await account.senders.aclose()
+
+    def _give_up(self, account: OpenAccount) -> None:
+        """Nobody is given it any more; it is closed when nothing runs on it."""
+        if self._open.get(account.id) is account:
+            del self._open[account.id]
+            account.given_up = True
+            self._given_up.append(account)
+            self._unused.set()
 
     async def _load(self, account_id: int) -> OpenAccount:
         async with self._database.session() as session:
@@ -112,14 +181,23 @@ class Accounts:
         known = kind.settings.model_validate_json(self.unseal_credential(account_id, row.credential))
         settings = known.trusting(authorities)
         ids = Ids(self._ids_secret, account_id)
-        dialer = self._dialer_of(row.network_id)
+        dialer = self._dialer_of(row.network_id, lambda: self._give_up(opened))
         senders = Senders(dialer, self._idle_timeout, settings.identity())
-        opened = OpenAccount(account_id, row.revision, None, ids, senders, network=row.network_id)  # type: ignore[arg-type]  # set two lines below; `remember` needs the account first
+        opened = OpenAccount(
+            account_id,
+            row.revision,
+            None,  # type: ignore[arg-type]  # set below; `remember` needs the account first
+            ids,
+            senders,
+            network=row.network_id,
+            unused=self._unused.set,
+        )
 
         async def remember(changes: dict[str, str]) -> None:
             opened.revision = max(opened.revision, await self.amend(account_id, changes))
 
-        context = Context(dialer, self._idle_timeout, remember)
+        locks = self._locks.setdefault(account_id, WeakValueDictionary())
+        context = Context(dialer, self._idle_timeout, remember, locks)
         opened.connector = await kind.open(settings, context)
         return opened
 

@@ -11,6 +11,7 @@ from connectors.interface import StoreError
 from gateway import telemetry
 from gateway.operations import wire
 from gateway.operations.errors import to_json
+from gateway.worker.accounts import one_work
 from gateway.worker.answers import ClientGone, Receive, Send, Started, body_of, ended_by, until_gone
 from gateway.worker.audit.trail import Trace
 from gateway.worker.catalogue import UPLOADS
@@ -40,7 +41,7 @@ class Worker:
         await trail.room(path)
         started = Started(send, Trace(trail, path, arguments))
         try:
-            with started.trace:
+            with started.trace, one_work():
                 await self._answer(path, arguments, receive, started)
         except StoreError as error:
             if started.head:

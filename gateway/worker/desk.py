@@ -139,12 +139,8 @@ type Long = Callable[[Desk, Arguments, Progress], Coroutine[Any, Any, Any]]
 @contextmanager
 def busy(account: OpenAccount) -> Iterator[None]:
     """While inside, the account is not closed as idle."""
-    shared = account.shared or account
-    shared.running += 1
-    try:
+    with (account.shared or account).in_use():
         yield
-    finally:
-        shared.running -= 1
 
 
 def view(account: OpenAccount, entry: Entry) -> EntryView:

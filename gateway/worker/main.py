@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,8 +79,8 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(hub.aclose)
         direct = DirectDialer()
 
-        def dialer_of(network: int | None) -> Dialer:
-            return direct if network is None else NetworkDialer(hub, network)
+        def dialer_of(network: int | None, on_leave: Callable[[], None]) -> Dialer:
+            return direct if network is None else NetworkDialer(hub, network, on_leave=on_leave)
 
         accounts = Accounts(
             database,
@@ -126,7 +127,7 @@ async def _serve(settings: Settings, desk: Desk) -> None:
             stack.callback(agents.close)
         async with asyncio.TaskGroup() as group:
             beside = (
-                group.create_task(desk.accounts.close_idle(), name="close idle accounts"),
+                group.create_task(desk.accounts.close_unused(), name="close unused accounts"),
                 group.create_task(uploads.clean_up(desk), name="clean up uploads"),
                 group.create_task(desk.tasks.run(), name="tasks"),
                 group.create_task(desk.trail.run(), name="audit of looks"),

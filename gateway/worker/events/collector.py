@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from connectors.interface import StoreError
 from gateway.access.reads import reading
 from gateway.operations import AccountRef
+from gateway.worker.accounts import one_work
 from gateway.worker.audit.trail import Trace
 from gateway.worker.desk import Desk, busy
 from gateway.worker.events.crawl import Crawl
@@ -125,7 +126,8 @@ async def _leased(desk: Desk, turn: Claim) -> int:
     with one_error():
         async with asyncio.TaskGroup() as both:
             renewing = both.create_task(renew(), name="lease")
-            entries = await _crawled(desk, turn)
+            with one_work():
+                entries = await _crawled(desk, turn)
             renewing.cancel()
     return entries
 

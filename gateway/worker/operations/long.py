@@ -3,6 +3,7 @@
 from typing import Any
 
 from connectors.interface import Unsupported
+from gateway.worker.accounts import one_work
 from gateway.worker.desk import Arguments, Desk, Long, Operation
 from gateway.worker.events.changes import followed
 from gateway.worker.operations import copies, fetches
@@ -21,7 +22,8 @@ async def start_task(desk: Desk, arguments: Arguments) -> Any:
     given = asking | arguments["arguments"]
 
     async def carried(progress: Progress) -> Any:
-        return await followed(desk, f"/{operation}", given, work(desk, given, progress))
+        with one_work():
+            return await followed(desk, f"/{operation}", given, work(desk, given, progress))
 
     return {"id": await desk.tasks.start(arguments["account"]["id"], operation, carried)}
 

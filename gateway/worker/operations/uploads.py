@@ -18,7 +18,7 @@ from connectors.interface import (
 from gateway.access.reads import reading
 from gateway.operations import AccountRef, Conflict, PartView, UploadView
 from gateway.worker import desk as desks
-from gateway.worker.accounts import OpenAccount
+from gateway.worker.accounts import OpenAccount, one_work
 from gateway.worker.content import transfers
 from gateway.worker.desk import Arguments, Desk, Operation, busy, view
 from store.envelope import unseal
@@ -159,11 +159,12 @@ async def drop_expired(desk: Desk) -> None:
 async def _dropped(desk: Desk, row: Upload) -> bool:
     """Whether the expired upload is gone, or given up."""
     try:
-        account = await desk.accounts.require(AccountRef(row.account_id, 0))
-        if isinstance(account.connector, CanWriteInParts):
-            await _abandon(desk, account.connector, row)
-        else:
-            await _over(desk, row)
+        with one_work():
+            account = await desk.accounts.require(AccountRef(row.account_id, 0))
+            if isinstance(account.connector, CanWriteInParts):
+                await _abandon(desk, account.connector, row)
+            else:
+                await _over(desk, row)
     except (StoreError, ValueError, unseal.Unsealable) as error:  # ValueError: settings of another version
         late = {"upload": row.id, "account": row.account_id, "cause": type(error).__name__}
         if now() - row.expires < _GIVE_UP_AFTER:

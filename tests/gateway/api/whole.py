@@ -147,7 +147,7 @@ async def _desk(
     database = open_database(settings.database_url)
     hub = Hub(Ed25519PrivateKey.generate(), find_agent=nobody, network_of=nobody)
     opened = Accounts(
-        database, sealing, [private], os.urandom(32), lambda _: DirectDialer(), settings.idle_timeout
+        database, sealing, [private], os.urandom(32), lambda *_: DirectDialer(), settings.idle_timeout
     )
     try:
         yield Desk.furnished(settings, database=database, accounts=opened, hub=hub, private=[private])
