@@ -117,6 +117,7 @@ class Hub:
         async with member.carrying:  # nothing of an earlier websocket may arrive behind the new one's RESUME
             member.websocket = websocket
             self._announce()
+            self._leave_those_away(member)
             try:
                 await member.carrier.carry(websocket)
             except TunnelLost:
@@ -190,12 +191,9 @@ class Hub:
         return member
 
     def _lost(self, member: Member) -> None:
-        """Ends the session unless a websocket carries it again within `linger` seconds.
-
-        Until then new requests take another agent, if there is one, rather than wait on connections of this.
-        """
-        if self._least_loaded(member.network, {member}) is not None:
-            member.leave()
+        """Ends the session unless a websocket carries it again within `linger` seconds."""
+        if (other := self._least_loaded(member.network, set())) is not None:
+            self._leave_those_away(other)
         detached = member.carrier.detached_since
 
         def expire() -> None:
@@ -203,6 +201,12 @@ class Hub:
                 self._end(member)
 
         asyncio.get_running_loop().call_later(self._linger, expire)
+
+    def _leave_those_away(self, present: Member) -> None:
+        """What is new goes through the agent that is there, rather than wait for one that may come back."""
+        for member in self._members.values():
+            if member.network == present.network and member is not present and not member.carrier.live:
+                member.leave()
 
     def _end(self, member: Member) -> None:
         """Breaks the session's streams; it can't be resumed."""
