@@ -99,7 +99,7 @@ def stop(agent: Agent) -> float:
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("leaves")
-    with sshd(folder / "ssh") as server, apache(folder / "dav") as webdav:
+    with sshd(folder / "ssh") as server, apache(folder / "dav", extra="KeepAliveTimeout 100") as webdav:
         gateway = Gateway(folder, server)
         gateway.allowed.append(f"127.0.0.1:{webdav.port}")
         try:
