@@ -73,6 +73,7 @@ class Container:
         self._client = Client(
             connect, host=authority, max_connections=_MOST_CONNECTIONS, idle_timeout=context.idle_timeout
         )
+        context.leaving.append(self._client.dial_anew)
         self._extra: dict[str, str] = {}
 
     async def aclose(self) -> None:

@@ -52,6 +52,7 @@ class FtpConnector(Connector):
         self._tree = Tree(settings)
         self._pool = Pool(lambda: Control.open(settings, context), settings.connections, context.idle_timeout)
         self._locks = context.locks
+        context.leaving.append(self._pool.log_in_anew)
 
     @classmethod
     async def open(cls, settings: Settings, context: Context) -> Self:

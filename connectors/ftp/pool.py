@@ -32,6 +32,7 @@ class Pool:
         self._transfers = asyncio.Semaphore(max(1, most - 1))
         self._idle: list[tuple[Control, asyncio.TimerHandle]] = []
         self._used: set[Control] = set()
+        self._last_used: set[Control] = set()  # those of them that nobody is to use again
         self._closed = False
 
     @asynccontextmanager
@@ -57,6 +58,7 @@ class Pool:
         control.abort()
         new = self._alive(await self._opened())
         self._used.discard(control)
+        self._last_used.discard(control)
         self._used.add(new)
         return new
 
@@ -65,13 +67,18 @@ class Pool:
         self._transfers.release()
         self._give_back(control)
 
-    def close(self) -> None:
-        """Closes every connection; what is under way fails."""
-        self._closed = True
+    def log_in_anew(self) -> None:
+        """Gives up the logins that stand: idle ones at once, others when they are given back."""
         for control, timer in self._idle:
             timer.cancel()
             control.leave()
         self._idle.clear()
+        self._last_used |= self._used
+
+    def close(self) -> None:
+        """Closes every connection; what is under way fails."""
+        self._closed = True
+        self.log_in_anew()
         for control in self._used:
             control.abort()
 
@@ -122,9 +129,11 @@ class Pool:
         return None
 
     def _give_back(self, control: Control) -> None:
+        again = control not in self._last_used
         self._used.discard(control)
+        self._last_used.discard(control)
         self._slots.release()
-        if self._closed or not (control.in_step and control.alive):
+        if self._closed or not (again and control.in_step and control.alive):
             control.abort()
             return
         timer = asyncio.get_running_loop().call_later(_KEEP, self._expire, control)

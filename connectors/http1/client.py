@@ -145,6 +145,14 @@ class Client:
         else:
             self._drop(connection)
 
+    def dial_anew(self) -> None:
+        """Gives up the connections that stand: idle ones at once, others when their request has ended."""
+        for connection, _ in self._free:
+            connection.abort()
+        self._free.clear()
+        for connection in self._busy:
+            connection.reusable = False
+
     async def aclose(self) -> None:
         """Closes every connection; running requests fail with Unavailable."""
         for connection in [*(free for free, _ in self._free), *self._busy]:

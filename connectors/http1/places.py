@@ -19,9 +19,11 @@ def client_of(
         dial = context.dialer.connect
         return await dial(factory, origin.host, origin.port, tls=used, server_hostname=origin.host)
 
-    return Client(
+    client = Client(
         connect,
         host=origin.authority,
         max_connections=max_connections,
         idle_timeout=context.idle_timeout,
     )
+    context.leaving.append(client.dial_anew)
+    return client

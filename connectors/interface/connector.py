@@ -71,12 +71,16 @@ class Context:
             mapping is merged into the account's sealed settings before the call returns.
         locks: by raw id, for a connector that has to look before it writes. The account's connectors share
             them: when an agent leaves, a former one ends its transfers beside the new one.
+        leaving: what is called when an agent leaves that connections run through. Who keeps several for later
+            adds what gives them up: idle ones at once, others as soon as their request has ended. A connector
+            that keeps one need not: it is closed when nothing runs on it.
     """
 
     dialer: Dialer
     idle_timeout: float
     remember: Callable[[dict[str, str]], Awaitable[None]]
     locks: Locks = field(default_factory=WeakValueDictionary)
+    leaving: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Connector(ABC):

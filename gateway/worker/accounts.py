@@ -50,6 +50,8 @@ class OpenAccount:
     network: int | None = None
     shared: "OpenAccount | None" = None
     given_up: bool = False
+    leaving: list[Callable[[], None]] = field(default_factory=list)
+    """What gives up connections where there may be several, each when nothing runs on it."""
     unused: Callable[[], None] = lambda: None
     """Called when nothing runs any more on an account that was given up."""
 
@@ -163,6 +165,12 @@ class Accounts:
             await account.connector.aclose()
             await account.senders.aclose()
 
+    def _left(self, account: OpenAccount) -> None:
+        """An agent leaves that connections of the account run through."""
+        for dial_anew in account.leaving:
+            dial_anew()
+        self._give_up(account)
+
     def _give_up(self, account: OpenAccount) -> None:
         """Nobody is given it any more; it is closed when nothing runs on it."""
         if self._open.get(account.id) is account:
@@ -181,7 +189,7 @@ class Accounts:
         known = kind.settings.model_validate_json(self.unseal_credential(account_id, row.credential))
         settings = known.trusting(authorities)
         ids = Ids(self._ids_secret, account_id)
-        dialer = self._dialer_of(row.network_id, lambda: self._give_up(opened))
+        dialer = self._dialer_of(row.network_id, lambda: self._left(opened))
         senders = Senders(dialer, self._idle_timeout, settings.identity())
         opened = OpenAccount(
             account_id,
@@ -190,6 +198,7 @@ class Accounts:
             ids,
             senders,
             network=row.network_id,
+            leaving=[senders.dial_anew],
             unused=self._unused.set,
         )
 
@@ -197,7 +206,7 @@ class Accounts:
             opened.revision = max(opened.revision, await self.amend(account_id, changes))
 
         locks = self._locks.setdefault(account_id, WeakValueDictionary())
-        context = Context(dialer, self._idle_timeout, remember, locks)
+        context = Context(dialer, self._idle_timeout, remember, locks=locks, leaving=opened.leaving)
         opened.connector = await kind.open(settings, context)
         return opened
 

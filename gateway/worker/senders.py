@@ -62,6 +62,11 @@ class Senders:
         )
         return self._clients.setdefault(origin, client)
 
+    def dial_anew(self) -> None:
+        """Gives up the connections that stand, each when nothing runs on it."""
+        for client in self._clients.values():
+            client.dial_anew()
+
     async def aclose(self) -> None:
         """Closes every connection; running requests fail with Unavailable."""
         for client in self._clients.values():

@@ -148,6 +148,26 @@ def test_the_next_request_goes_through_another_agent(office: Office, service: st
         assert leaving.wait(AT_ONCE) == 0
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["idle", "busy"])
+def test_one_connection_does_not_wait_for_another_of_the_account(office: Office, kept: bool) -> None:
+    """A download through either agent: the one that leaves does not wait for the one through the other."""
+    office.use("webdav")
+    with office.agent(1) as leaving, office.gateway.content("big.bin") as first, office.agent(2):
+        first.read(1_000_000)
+        with office.gateway.content("big.bin") as second:
+            second.read(1_000_000)
+            assert (office.streams(1), office.streams(2)) == (1, 1)
+            if kept:
+                first.read()
+            leaving.send_signal(signal.SIGTERM)
+            if not kept:
+                office.gateway.until(lambda: office.look() == 200 and office.streams(2) == 2)
+                assert leaving.poll() is None
+                first.read()
+            assert leaving.wait(AT_ONCE) == 0
+            assert len(second.read()) == BIG - 1_000_000
+
+
 def test_nothing_waits_on_the_connections_of_a_killed_agent(office: Office) -> None:
     office.use("webdav")
     with office.agent(1) as killed:

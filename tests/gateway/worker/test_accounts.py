@@ -117,14 +117,13 @@ async def test_an_idle_account_is_closed_when_its_agent_leaves(world: World) -> 
 
 async def test_a_work_keeps_its_connector_beside_a_new_one(world: World) -> None:
     with one_work():
-        account, former = await world.require()
+        _, former = await world.require()
         world.leave[0]()
         with one_work():
             _, present = await world.require()
         assert present is not former
         assert (await former.stat("")).raw_id == ""
-        with account.in_use():
-            assert not former.closed
+        assert not former.closed
     await until_closed(former)
     assert not present.closed
 
