@@ -68,7 +68,7 @@ def agent(proxied: Proxied, network: PrivateNetwork, *ports: int) -> Iterator[No
         yield
     finally:
         running.terminate()
-        running.wait(40)  # a connection that the worker keeps for later holds it up for its drain_timeout
+        running.wait(20)
 
 
 def test_a_program_reads_and_writes_a_store_that_nothing_outside_reaches(behind: Behind) -> None:

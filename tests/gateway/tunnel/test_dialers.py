@@ -160,7 +160,7 @@ def test_tls_in_a_tunnel_on_uvloop(tmp_path: Path) -> None:
     class Pair:
         """A double of the hub: the stream is a plain connection."""
 
-        async def dial(self, network: int, factory: Any, host: str, port: int) -> Any:
+        async def dial(self, network: int, factory: Any, host: str, port: int, *, rider: Any) -> Any:
             return await asyncio.get_running_loop().create_connection(factory, host, port)
 
     async def work() -> None:
