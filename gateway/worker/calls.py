@@ -12,6 +12,7 @@ from connectors.interface import StoreError, Unsupported
 from gateway import telemetry
 from gateway.operations.errors import to_json
 from gateway.operations.frames import Frame, Frames, Kind
+from gateway.worker.accounts import one_work
 from gateway.worker.audit.trail import Trace
 from gateway.worker.catalogue import LONG, OPERATIONS, UPLOADS
 from gateway.worker.desk import Arguments, Desk
@@ -92,7 +93,7 @@ class Calls:
     async def _operation(self, line: "_Line", frame: Frame, name: str, arguments: Arguments) -> Any:
         path, desk = f"/{name}", self._desk
         await desk.trail.room(path)
-        with Trace(desk.trail, path, arguments) as trace:
+        with Trace(desk.trail, path, arguments) as trace, one_work():
             if (upload := UPLOADS.get(path)) is not None:
                 work: Awaitable[Any] = upload(desk, arguments, _in_one_piece(frame.body))
             elif (long_one := LONG.get(path)) is not None:

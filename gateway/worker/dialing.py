@@ -16,6 +16,7 @@ import orjson
 from connectors.interface import StoreError, Unavailable, Unsupported
 from gateway.operations import dialing
 from gateway.operations.errors import to_json
+from gateway.worker.accounts import one_work
 from gateway.worker.answers import ClientGone, Receive, until_gone
 from gateway.worker.desk import Desk
 from gateway.worker.operations.dials import DIALS
@@ -47,7 +48,8 @@ async def _answer(desk: Desk, asking: socket.socket) -> None:
     with asking:
         try:
             question = await _question(asking)
-            made = await until_gone(_gone(asking), _opened(desk, question))
+            with one_work():
+                made = await until_gone(_gone(asking), _opened(desk, question))
         except (ClientGone, TimeoutError, ConnectionError):
             return
         except StoreError as error:
