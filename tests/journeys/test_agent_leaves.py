@@ -73,7 +73,8 @@ class Office:
         return found[0] if found else None
 
     async def _tunnels(self) -> Sequence[TunnelView]:
-        operations = Operations(Settings(data=self.gateway.data).worker_socket)
+        settings = Settings(data=self.gateway.data)
+        operations = Operations(settings.worker_socket, settings.calls_socket)
         try:
             return await operations.tunnels()
         finally:
