@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     multipart_expiry: float = Field(default=7 * 86400.0, gt=0)
     separation: Literal["off", "enforced"] = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    api_processes: int = Field(default=1, ge=1, le=20)
 
     # what one search, one page of recent files or one recursive listing may cost
     walk_entries: int = Field(default=100_000, ge=1)

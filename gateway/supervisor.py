@@ -8,11 +8,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from gateway import telemetry
+from gateway import listening, telemetry
+from gateway.board import Board
 from gateway.operations.client import Operations
-from gateway.proxy.entrance import listening
 from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _SHORTEST_LIFE = 1.0
 
 
 class Supervisor:
-    """One worker, one api, and proxies if they have a port; each its own process of this same program."""
+    """One worker, apis, and proxies if they have a port; each its own process of this same program."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -30,42 +30,66 @@ class Supervisor:
     async def run(self) -> int:
         """Serves until SIGTERM or SIGINT; returns the exit status."""
         telemetry.start("supervisor", self._settings.log_level)
-        sockets = self._proxy_sockets()
+        for_api, for_proxy = self._api_sockets(), self._proxy_sockets()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         async with asyncio.TaskGroup() as tasks:
             keepers = [tasks.create_task(self._keep("worker"), name="worker")]
             await self._until_worker_answers()
-            keepers.append(tasks.create_task(self._keep("api"), name="api"))
-            if sockets:
-                listening.announce(self._settings.proxy_place, sockets)
+            # not before: who sees the port open may use it
+            self._or_ends("the API", self._settings.port, lambda: listening.listen(for_api))
+            board = Board.make()
+            keepers += [
+                tasks.create_task(self._keep("api", number, for_api, board), name=f"api {number}")
+                for number in range(1, self._settings.api_processes + 1)
+            ]
+            if for_proxy:
+                listening.announce(self._settings.proxy_place, for_proxy)
                 keepers += [
-                    tasks.create_task(self._keep("proxy", number, sockets), name=f"proxy {number}")
+                    tasks.create_task(self._keep("proxy", number, for_proxy), name=f"proxy {number}")
                     for number in range(1, self._settings.proxy_processes + 1)
                 ]
             await self._stopping.wait()
-            for sock in sockets:  # no new connection waits for a process that does not come
+            for sock in (*for_api, *for_proxy):  # no new connection waits for a process that does not come
                 sock.close()
             await self._drain(keepers)
         return 0
 
+    def _api_sockets(self) -> Sequence[socket.socket]:
+        """What all apis will listen on together."""
+        host, port = self._settings.host, self._settings.port
+        return self._or_ends("the API", port, lambda: listening.bound(host, port))
+
     def _proxy_sockets(self) -> Sequence[socket.socket]:
-        """What all proxies listen on together; none without a port. Ends the command when it is taken."""
-        port = self._settings.proxy_port
+        """What all proxies listen on together; none without a port."""
+        host, port = self._settings.host, self._settings.proxy_port
         if port is None:
             return ()
+        return self._or_ends("the native proxy", port, lambda: listening.listening(host, port))
+
+    def _or_ends[T](self, what: str, port: int, opened: Callable[[], T]) -> T:
+        """What is opened; the command ends, and says why, when the port is taken."""
         try:
-            return listening.listening(self._settings.host, port)
+            return opened()
         except OSError as error:
             where = f"{self._settings.host}:{port}"
-            raise SystemExit(f"the native proxy can't listen on {where}: {error.strerror}") from None
+            raise SystemExit(f"{what} can't listen on {where}: {error.strerror}") from None
 
-    async def _keep(self, role: str, number: int = 1, sockets: Sequence[socket.socket] = ()) -> None:
+    async def _keep(
+        self,
+        role: str,
+        number: int = 1,
+        sockets: Sequence[socket.socket] = (),
+        board: Board | None = None,
+    ) -> None:
         """Starts the process again whenever it ends, at most once a second, until we stop."""
         loop = asyncio.get_running_loop()
         descriptors = [sock.fileno() for sock in sockets]
         words = [word for one in descriptors for word in ("--listening", str(one))]
+        if board is not None:
+            descriptors.append(board.descriptor)
+            words += ["--board", str(board.descriptor)]
         while not self._stopping.is_set():
             started = loop.time()
             child = await asyncio.create_subprocess_exec(

@@ -1,17 +1,20 @@
 """Who makes a request: an application by its key, accounts by their tokens, a developer by a Meta token.
 
-Look-ups are remembered for a second, so that a burst of requests costs one query, and a revoked token is
-dead a second later. Keys and tokens themselves are not: the memory knows them by their digests.
+Look-ups are remembered for a second, so that a burst of requests costs one query. What one api process
+revokes is dead in all of them at once, by their board; what the command line changes, a second later. Keys
+and tokens themselves are not remembered: the memory knows them by their digests.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from gateway.access import tokens
 from gateway.access.reads import reading
 from gateway.access.remembered import Remembered
+from gateway.board import Board
 from store.engine import Database
 from store.queries import accounts as account_queries
 from store.queries import applications, developers
@@ -58,18 +61,24 @@ class Caller:
 
 
 class Callers:
-    """Resolves `Authorization` headers, and the accounts in a path."""
+    """Resolves `Authorization` headers, and the accounts in a path.
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        database: where they are looked up.
+        board: by which it is known that another process changed something.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, database: Database, board: Board, clock: Callable[[], float] = time.monotonic) -> None:
+        def memory() -> Remembered[Any, Any]:
+            return Remembered(_REMEMBERED, _MOST_REMEMBERED, clock, lambda: board.version)
+
         self._database = database
-        self._keys: Remembered[bytes, str] = Remembered(_REMEMBERED, _MOST_REMEMBERED, clock)
-        self._tokens: Remembered[bytes, tuple[Account, TokenFacts]] = Remembered(
-            _REMEMBERED, _MOST_REMEMBERED, clock
-        )
-        self._developers: Remembered[bytes, Developer] = Remembered(_REMEMBERED, _MOST_REMEMBERED, clock)
-        self._accounts: Remembered[tuple[str, int], Account] = Remembered(
-            _REMEMBERED, _MOST_REMEMBERED, clock
-        )
+        self._board = board
+        self._keys: Remembered[bytes, str] = memory()
+        self._tokens: Remembered[bytes, tuple[Account, TokenFacts]] = memory()
+        self._developers: Remembered[bytes, Developer] = memory()
+        self._accounts: Remembered[tuple[str, int], Account] = memory()
         self._schemes = {
             "apikey": self._application,
             "bearer": self._bearer,
@@ -99,7 +108,8 @@ class Callers:
         return [await self._one(caller, int(number)) for number in wanted]
 
     def forget(self) -> None:
-        """Drops what is remembered: something changed in this process."""
+        """Drops what is remembered, in every process: this one changed something, and it is committed."""
+        self._board.change()
         for memory in (self._keys, self._tokens, self._developers, self._accounts):
             memory.forget()
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.access import Attempts, Caller, Callers, NotYours
+from gateway.access import Caller, Callers, NotYours
 from gateway.api.errors import ApiError, invalid
 from gateway.api.parameters import LONGEST_ID
 from gateway.api.raw_headers import raw_headers
@@ -33,8 +33,6 @@ class Parts:
     operations: Operations
     callers: Callers
     sealing: envelope.SealingKey
-    enrolments: Attempts
-    link_passwords: Attempts
     hashing: asyncio.Semaphore  # each password costs 64 MiB and a core for its time
 
 

@@ -11,6 +11,7 @@ from gateway.api import parameters, resources
 from gateway.api.bodies import json_object
 from gateway.api.call import Call, resource
 from gateway.api.errors import ApiError, invalid
+from gateway.operations import Attempt
 from store.errors import Duplicate
 from store.queries import audit, networks
 
@@ -22,8 +23,8 @@ async def enrol(call: Call) -> Response:
 
     An invitation that does not work is a 403, whatever was wrong with it; too many of them a 429.
     """
-    attempts, address = call.parts.enrolments, call.client.host if call.client else ""
-    if (wait := attempts.wait(address)) is not None:
+    attempts, address = call.parts.operations.attempts, call.client.host if call.client else ""
+    if (wait := await attempts.wait(Attempt.ENROLMENT, address)) is not None:
         raise ApiError(429, "too_many_requests", "too many failed enrolments", retry_after=wait)
     given = await json_object(call)
     secret = parameters.text(given, "secret")
@@ -34,10 +35,10 @@ async def enrol(call: Call) -> Response:
     try:
         agent_id, network = await _enrol(call, secret, public_key, name)
     except Duplicate:
-        attempts.failed(address)
+        await attempts.failed(Attempt.ENROLMENT, address)
         raise ApiError(409, "conflict", "public_key: an agent with this key is enrolled already") from None
     except ApiError:
-        attempts.failed(address)
+        await attempts.failed(Attempt.ENROLMENT, address)
         raise
     return resources.send(
         {

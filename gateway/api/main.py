@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.access import Attempts, Callers, NotYours
+from gateway.access import Callers, NotYours
 from gateway.api import (
     accounts,
     connect,
@@ -33,28 +33,35 @@ from gateway.api import (
 )
 from gateway.api.call import PARTS, Call, Parts, resource
 from gateway.api.middleware import Around
+from gateway.board import Board
 from gateway.operations import Operations
 from gateway.settings import Settings
 from store.engine import Database
 from store.envelope import SealingKey
 
-_FAILED_ENROLMENTS, _WRONG_PASSWORDS, _WINDOW = 10, 10, 60.0
 _HASHED_AT_ONCE = 2
 _READY_WITHIN = 2.0
 
 
-def build(settings: Settings, database: Database, operations: Operations, sealing_key: SealingKey) -> ASGIApp:
-    """The ASGI application of the public API. What it is given stays the caller's to close."""
-    callers = Callers(database)
+def build(
+    settings: Settings,
+    database: Database,
+    operations: Operations,
+    sealing_key: SealingKey,
+    board: Board | None = None,
+) -> ASGIApp:
+    """The ASGI application of the public API. What it is given stays the caller's to close.
+
+    The board is what it shares with other processes that serve the same; None where there is none.
+    """
+    callers = Callers(database, board or Board.make())
     parts = Parts(
         settings,
         database,
         operations,
         callers,
         sealing_key,
-        enrolments=Attempts(_FAILED_ENROLMENTS, _WINDOW),
-        link_passwords=Attempts(_WRONG_PASSWORDS, _WINDOW),
-        hashing=asyncio.Semaphore(_HASHED_AT_ONCE),
+        hashing=asyncio.Semaphore(max(1, _HASHED_AT_ONCE // settings.api_processes)),
     )
     routes: list[BaseRoute] = [
         # the first that fits is taken: those that are asked for most come first

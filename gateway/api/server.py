@@ -180,10 +180,15 @@ class HeadTooLarge(Exception):
 
 
 def server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
-    """The server, ready to `serve`."""
+    """A server by itself, ready to `serve`."""
+    return uvicorn.Server(configured(app, settings))
+
+
+def configured(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """What a server is made of."""
     # its lines about websockets hold the query, which may hold anything
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -200,4 +205,3 @@ def server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
         timeout_graceful_shutdown=int(settings.drain_timeout),
         backlog=2048,
     )
-    return uvicorn.Server(config)

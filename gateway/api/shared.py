@@ -17,7 +17,7 @@ from gateway.api.bodies import pieces
 from gateway.api.call import Call, View, ref, resource
 from gateway.api.errors import ApiError
 from gateway.api.links import path
-from gateway.operations import Wishes, WorkerUnavailable, wishes
+from gateway.operations import Attempt, Wishes, WorkerUnavailable, wishes
 from store.queries import links
 from store.tables import Account, Link
 
@@ -109,13 +109,14 @@ def _locked(call: Call, link: Link) -> bool:
 
 async def _right(call: Call, link: Link, password_hash: str, given: str) -> bool:
     """Whether it is the password. Raises a 429 after too many wrong ones from this address for this link."""
-    attempts, who = call.parts.link_passwords, f"{link.id} {call.client.host if call.client else ''}"
+    attempts = call.parts.operations.attempts
+    who = f"{link.id} {call.client.host if call.client else ''}"
     async with call.parts.hashing:  # asked within: a burst must not pass before its first failure is counted
-        if (wait := attempts.wait(who)) is not None:
+        if (wait := await attempts.wait(Attempt.LINK_PASSWORD, who)) is not None:
             raise ApiError(429, "too_many_requests", "too many wrong passwords", retry_after=wait)
         right = await asyncio.to_thread(passwords.matches, given, password_hash)
         if not right:
-            attempts.failed(who)
+            await attempts.failed(Attempt.LINK_PASSWORD, who)
     return right
 
 

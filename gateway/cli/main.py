@@ -57,6 +57,9 @@ def process(
     listening: Annotated[
         list[int] | None, typer.Option(help="Descriptor of a socket to listen on; else it makes its own.")
     ] = None,
+    board: Annotated[
+        int | None, typer.Option(help="Descriptor of the memory that all api processes share.")
+    ] = None,
 ) -> None:
     """One of `serve`'s processes, its settings in the environment. Each imports only what it may know."""
     if with_parent:
@@ -73,7 +76,7 @@ def process(
     else:
         from gateway.api import process as api
 
-        api.main(settings)
+        api.main(settings, number, listening or (), board)
 
 
 def main() -> None:

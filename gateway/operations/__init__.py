@@ -1,5 +1,6 @@
 """The seam between api and worker: messages, their form on the wire, errors, and the api's client."""
 
+from gateway.operations.attempts import Attempt
 from gateway.operations.client import Operations
 from gateway.operations.errors import WorkerUnavailable
 from gateway.operations.events import EventsView, EventView
@@ -23,6 +24,7 @@ from gateway.operations.wishes import Wishes
 __all__ = [
     "ROOT",
     "AccountRef",
+    "Attempt",
     "Conflict",
     "EntryView",
     "EventView",

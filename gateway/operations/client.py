@@ -12,6 +12,7 @@ from connectors import http1
 from connectors.interface import Unavailable
 from gateway import telemetry
 from gateway.operations import wire, wishes
+from gateway.operations.attempts import Attempts
 from gateway.operations.calls import Calls
 from gateway.operations.errors import WorkerUnavailable, from_json
 from gateway.operations.events import Events
@@ -53,6 +54,7 @@ class Operations:
         self._calls = Calls(calls_path)
         self.events = Events(self._call)
         self.uploads = Uploads(self._call)
+        self.attempts = Attempts(self._call)
         self.extras = Extras(self._call)
         self.grants = Grants(self._call)
         self.raw = RawRequests(self._send)

@@ -18,14 +18,13 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 
 from connect_agent.memory import keep_freed_memory
-from gateway import telemetry
+from gateway import listening, telemetry
 from gateway.operations import Operations
 from gateway.operations.dialing import Dialing
 from gateway.proxy.access import Access
 from gateway.proxy.authority.leaves import Leaves, Signing
 from gateway.proxy.counting import reports
 from gateway.proxy.counting.metrics import Metrics
-from gateway.proxy.entrance import listening
 from gateway.proxy.entrance.doors import Doors
 from gateway.proxy.entrance.given import GivenMode
 from gateway.proxy.injection import Injection

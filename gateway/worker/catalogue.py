@@ -4,6 +4,7 @@ from typing import Final
 
 from gateway.worker.desk import Long, Operation, Upload
 from gateway.worker.operations import (
+    attempts,
     contents,
     copies,
     dials,
@@ -26,6 +27,7 @@ OPERATIONS: Final[dict[str, Operation]] = (
     | extras.OPERATIONS
     | grants.OPERATIONS
     | dials.OPERATIONS
+    | attempts.OPERATIONS
 )
 UPLOADS: Final[dict[str, Upload]] = contents.UPLOADS | uploads.UPLOADS | extras.UPLOADS | grants.UPLOADS
 """Those with a body, which is content or a JSON document."""

@@ -1,12 +1,13 @@
 """What every operation of the worker is given, and how entries look to whoever asked."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from connectors.interface import CanSendHeaders, Entry, InvalidName, Kind, NotAFolder, Unsupported
-from gateway.operations import AccountRef, EntryView, ParentView
+from gateway.access import Attempts
+from gateway.operations import AccountRef, Attempt, EntryView, ParentView
 from gateway.settings import Settings
 from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.audit.trail import Trail
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 type Arguments = dict[str, Any]
 
+_FAILURES: Final = 10
+_WINDOW: Final = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -38,6 +42,7 @@ class Desk:
         store_tls: who speaks TLS with the stores of proxied requests, where both could.
         feeds: the accounts' events.
         collecting: how often and how far stores are looked through for events.
+        attempts: failed ones by kind: so many a minute, for each address.
     """
 
     database: Database
@@ -57,6 +62,9 @@ class Desk:
     feeds: Feeds
     collecting: Collecting
     turns: Turns = field(default_factory=Turns)
+    attempts: Mapping[Attempt, Attempts] = field(
+        default_factory=lambda: {kind: Attempts(_FAILURES, _WINDOW) for kind in Attempt}
+    )
 
     @classmethod
     def furnished(

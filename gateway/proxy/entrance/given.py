@@ -9,8 +9,8 @@ from mitmproxy.proxy import layers, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_servers import AsyncioServerInstance
 
+from gateway.listening import BACKLOG
 from gateway.proxy.entrance.connections import Handler
-from gateway.proxy.entrance.listening import BACKLOG
 
 _AT_ONCE: Final = 1
 """Connections that are accepted before the loop does anything else. asyncio would take a hundred, so that all

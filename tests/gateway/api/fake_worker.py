@@ -20,6 +20,7 @@ from connectors.interface import (
     StoreError,
     Unsupported,
 )
+from gateway.access import Attempts
 from gateway.operations import (
     ROOT,
     AccountRef,
@@ -30,6 +31,7 @@ from gateway.operations import (
     ParentView,
     Reading,
     TunnelView,
+    attempts,
 )
 from gateway.operations.extras import Extras
 from gateway.operations.uploads import Uploads
@@ -81,6 +83,8 @@ class FakeWorker(Operations):
         self.forgotten: list[int] = []
         self.calls: list[str] = []
         self.uploads, self.extras = Uploads(self._lacks), Extras(self._lacks)
+        self.attempts = attempts.Attempts(self._count)
+        self._counted = {kind: Attempts(10, 60.0) for kind in attempts.Attempt}
 
     # what tests look at and prepare
 
@@ -291,6 +295,12 @@ class FakeWorker(Operations):
         pass
 
     # inside
+
+    async def _count(self, name: str, *, kind: attempts.Attempt, who: str) -> Any:
+        """Failed attempts, as the worker counts them."""
+        if name == "attempt_failed":
+            return self._counted[kind].failed(who)
+        return {"seconds": self._counted[kind].wait(who)}
 
     async def _lacks(self, name: str, *_: Any, **__: Any) -> Any:
         """Of uploads in parts and extras the double has none."""

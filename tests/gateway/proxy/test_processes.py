@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from gateway.listening import listening, port_of
 from gateway.proxy.counting import reports
-from gateway.proxy.entrance.listening import listening, port_of
 from tests.gateway.proxy.proxied import ISTHMUS, Account, Proxied
 from tests.gateway.proxy.test_access_log import lines
 from tests.servers.apache import PASSWORD, USER, Apache

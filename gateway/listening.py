@@ -1,8 +1,8 @@
-"""Sockets that several proxy processes listen on together.
+"""Sockets that several processes of one role listen on together: the api's, the native proxy's.
 
 They are made once and handed down, rather than by each process with SO_REUSEPORT: port 0 is one port, whoever
 is idle takes the next connection, nobody else of the same user can join in, and while a process is started
-again what came for it waits in the one queue instead of being refused. Needs no mitmproxy.
+again what came for it waits in the one queue instead of being refused.
 """
 
 import socket
@@ -13,10 +13,11 @@ from typing import Final
 BACKLOG: Final = 1024
 
 
-def listening(host: str, port: int) -> Sequence[socket.socket]:
+def bound(host: str, port: int) -> Sequence[socket.socket]:
     """A socket on each address of the host ("" is every one of the machine's), all on one port.
 
-    Port 0 is a free one. Raises OSError when the host has no address, or one of them is taken.
+    Port 0 is a free one. Nobody can connect before `listen`. Raises OSError when the host has no address, or
+    somebody listens on one of them.
     """
     made: list[socket.socket] = []
     try:
@@ -28,9 +29,26 @@ def listening(host: str, port: int) -> Sequence[socket.socket]:
             if family == socket.AF_INET6:  # else :: would take IPv4's port as well
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((address, port, *more))
-            sock.listen(BACKLOG)
             port = port_of(made)
     except BaseException:
+        for sock in made:
+            sock.close()
+        raise
+    return made
+
+
+def listen(sockets: Sequence[socket.socket]) -> None:
+    """From now on connections wait in their queues. Raises OSError when somebody else was faster."""
+    for sock in sockets:
+        sock.listen(BACKLOG)
+
+
+def listening(host: str, port: int) -> Sequence[socket.socket]:
+    """Bound sockets that listen. Raises OSError as the two do."""
+    made = bound(host, port)
+    try:
+        listen(made)
+    except OSError:
         for sock in made:
             sock.close()
         raise
