@@ -16,8 +16,8 @@ BACKLOG: Final = 1024
 def bound(host: str, port: int) -> Sequence[socket.socket]:
     """A socket on each address of the host ("" is every one of the machine's), all on one port.
 
-    Port 0 is a free one. Nobody can connect before `listen`. Raises OSError when the host has no address, or
-    somebody listens on one of them.
+    Port 0 is a free one. Nobody can connect before they `listen`. Raises OSError when the host has no
+    address, or somebody listens on one of them.
     """
     made: list[socket.socket] = []
     try:
@@ -37,17 +37,12 @@ def bound(host: str, port: int) -> Sequence[socket.socket]:
     return made
 
 
-def listen(sockets: Sequence[socket.socket]) -> None:
-    """From now on connections wait in their queues. Raises OSError when somebody else was faster."""
-    for sock in sockets:
-        sock.listen(BACKLOG)
-
-
 def listening(host: str, port: int) -> Sequence[socket.socket]:
-    """Bound sockets that listen. Raises OSError as the two do."""
+    """Bound sockets on which connections wait from now on. Raises OSError as `bound` does."""
     made = bound(host, port)
     try:
-        listen(made)
+        for sock in made:
+            sock.listen(BACKLOG)
     except OSError:
         for sock in made:
             sock.close()

@@ -37,8 +37,6 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             keepers = [tasks.create_task(self._keep("worker"), name="worker")]
             await self._until_worker_answers()
-            # not before: who sees the port open may use it
-            self._or_ends("the API", self._settings.port, lambda: listening.listen(for_api))
             board = Board.make()
             keepers += [
                 tasks.create_task(self._keep("api", number, for_api, board), name=f"api {number}")
@@ -57,7 +55,7 @@ class Supervisor:
         return 0
 
     def _api_sockets(self) -> Sequence[socket.socket]:
-        """What all apis will listen on together."""
+        """What all apis listen on together, once the first is ready: who finds the port open is answered."""
         host, port = self._settings.host, self._settings.port
         return self._or_ends("the API", port, lambda: listening.bound(host, port))
 

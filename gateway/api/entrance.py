@@ -16,6 +16,7 @@ from typing import Final
 import uvicorn
 
 from gateway.board import Board
+from gateway.listening import BACKLOG
 
 _log = logging.getLogger(__name__)
 _LEFT_TO_OTHERS: Final = 0.002
@@ -28,7 +29,7 @@ class SharedServer(uvicorn.Server):
 
     Args:
         config: uvicorn's.
-        sockets: that listen.
+        sockets: bound; whoever is ready first lets them listen.
         board: where the processes tell how many connections they hold.
         number: which of them this is, from 1.
         of: how many there are.
@@ -101,7 +102,7 @@ class Door:
     """One listening socket: takes as many connections at a time as there is room for.
 
     Args:
-        sock: that listens.
+        sock: bound.
         room: how many may be taken now; none or less leaves them to others for a moment.
         take: is given each.
     """
@@ -117,7 +118,11 @@ class Door:
         self._later: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """From now on."""
+        """From now on. It listens already where another process was faster, or was here before."""
+        self._sock.listen(BACKLOG)
+        self._watch()
+
+    def _watch(self) -> None:
         self._loop.add_reader(self._sock, self._knocked)
 
     def close(self) -> None:
@@ -139,7 +144,7 @@ class Door:
         self._later = self._loop.call_later(seconds, self._go_on)
 
     def _go_on(self) -> None:
-        self.open()
+        self._watch()
         self._accept(max(1, self._room()))  # nobody else took it
 
     def _accept(self, most: int) -> None:

@@ -67,6 +67,10 @@ class Folders:
         self.isthmus("init")
         self.developer = self.isthmus("developer", "create", "dev@example.com")
         self.app = self.isthmus("app", "create", "demo", "--developer", "dev@example.com")
+        self.serve()
+        wait_for_port(self.port, within=60)
+
+    def serve(self) -> None:
         self.serving = subprocess.Popen(
             [*ISTHMUS, "serve", "--data", str(self.data), "--port", str(self.port)],
             stdout=self._log,
@@ -74,7 +78,6 @@ class Folders:
             env=self._environment,
             start_new_session=True,
         )
-        wait_for_port(self.port, within=60)
 
     def stop(self) -> None:
         self.serving.send_signal(signal.SIGTERM)
