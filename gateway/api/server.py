@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.api import errors
 from gateway.api.connect import MOST_BYTES
 from gateway.api.middleware import LEFT
+from gateway.api.together import Together
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -162,16 +163,16 @@ def _nobody() -> None:
     """What is told of a client's leaving when its request is answered."""
 
 
-class Softly:
+class Softly(Together):
     """The transport as an exchange sees it: closing it leaves the client time to read the answer."""
 
     def __init__(self, protocol: Protocol) -> None:
+        super().__init__(protocol.transport)
         self._protocol = protocol
-        self.write = protocol.transport.write
-        self.is_closing = protocol.transport.is_closing
 
     def close(self) -> None:
         """Closes it, once the client has sent what it is still sending."""
+        self.flush()
         self._protocol.close_softly()
 
 

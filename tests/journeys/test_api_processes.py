@@ -56,13 +56,13 @@ def apis(parent: int) -> list[psutil.Process]:
 
 def holder(parent: int, client_port: int) -> int:
     """The process that has the other end of a connection."""
-    (found,) = (
+    found: list[int] = [
         one.pid
         for one in apis(parent)
         for held in one.net_connections("tcp")
         if held.raddr and held.raddr.port == client_port
-    )
-    return found
+    ]
+    return found[0]
 
 
 @pytest.fixture(scope="module")
