@@ -23,9 +23,12 @@ class House:
         fleet: gets the processes.
         name: of the folder.
         proxied: with the native proxy, for stores on the loopback too.
+        api_processes: how many.
     """
 
-    def __init__(self, fleet: Fleet, name: str = "house", *, proxied: bool = False) -> None:
+    def __init__(
+        self, fleet: Fleet, name: str = "house", *, proxied: bool = False, api_processes: int = 1
+    ) -> None:
         self.fleet = fleet
         self.name = name
         self.data = fleet.folder / name
@@ -36,10 +39,10 @@ class House:
         self.app = self.isthmus("app", "create", "bench", "--developer", "bench@example.com")
         ports = ["--port", str(self.port), "--tunnel-port", str(self.tunnel_port)]
         self.proxy_port = free_port()
-        environment = []
+        environment = ["env", f"ISTHMUS_API_PROCESSES={api_processes}"]
         if proxied:
             ports += ["--proxy-port", str(self.proxy_port)]
-            environment = ["env", 'ISTHMUS_PROXY_PRIVATE=["127.0.0.0/8"]']
+            environment += ['ISTHMUS_PROXY_PRIVATE=["127.0.0.0/8"]']
         self.gateway = fleet.start(
             name, *environment, *ISTHMUS, "serve", "--data", self.data, *ports, port=self.port
         )

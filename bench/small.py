@@ -63,12 +63,18 @@ def requests(folder: Path, size: int, number: int) -> list[Line]:
         ours = house.account("local", root=str(files))
         store, _ = peers.nginx_static(fleet, files)
         proxy, _ = peers.nginx_proxy(fleet, store)
-        targets = {"stat": ours.stat("small"), "listing": ours.listing, "nginx": Target(proxy, "/small")}
+        several = House(fleet, "several", api_processes=2).account("local", root=str(files))
+        targets = {
+            "stat": ours.stat("small"),
+            "stat of two": several.stat("small"),
+            "listing": ours.listing,
+            "nginx": Target(proxy, "/small"),
+        }
         rates: dict[str, list[float]] = {name: [] for name in targets}
         delays: dict[str, list[float]] = {name: [] for name in targets}
         for _round in range(number):
             for name, target in targets.items():
-                rates[name].append(requests_per_second(target, 50_000 if name == "nginx" else 5_000))
+                rates[name].append(requests_per_second(target, 4.0))
                 delays[name].append(statistics.median(latencies(target, 2.0)))
     median = {name: statistics.median(values) for name, values in rates.items()}
     delay = {name: statistics.median(values) for name, values in delays.items()}
@@ -79,6 +85,11 @@ def requests(folder: Path, size: int, number: int) -> list[Line]:
             ">= 1500 /s",
             median["stat"] >= 1500,
             f"{median['stat']:.0f}/s on this machine: one api process, which fills a core",
+        ),
+        shown(
+            "stats a second of two api processes: of one",
+            median["stat of two"] / median["stat"],
+            f"{median['stat of two']:.0f}/s; worker and client need their part of the cores as well",
         ),
         shown("stats a second: nginx proxy_pass of a small file", median["stat"] / median["nginx"]),
         shown(

@@ -7,6 +7,7 @@ import uvicorn
 import uvloop
 
 from connect_agent.memory import keep_freed_memory
+from connectors import registry
 from gateway import telemetry
 from gateway.api.entrance import SharedServer
 from gateway.api.main import build
@@ -36,6 +37,7 @@ def main(settings: Settings, number: int = 1, given: Sequence[int] = (), board: 
         raise SystemExit(
             "the api can read the private key: run it as its own user, see 'isthmus keys protect'"
         )
+    registry.installed()  # imports them, which takes a second or two: better now than under the first request
     shared = Board.make() if board is None else Board(board)
     sockets = [socket.socket(fileno=descriptor) for descriptor in given]
     uvloop.run(_serve(settings, SealingKey.load(paths.public), number, sockets, shared))

@@ -15,6 +15,7 @@ PAGES = {
     "events_": "events.md",
     "fetch_": "upload-from-url.md",
     "proxy_": "proxy/index.md",
+    "api_": "operating.md",
 }
 BOUNDS = [name for name in Settings.model_fields if name.startswith(tuple(PAGES))]
 
