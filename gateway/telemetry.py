@@ -11,7 +11,6 @@ request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request
 
 # what our lines don't have need not be asked of the system for each
 logging.logProcesses = logging.logThreads = logging.logMultiprocessing = False
-logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # typeshed has it not
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

@@ -17,8 +17,8 @@ import pytest
 
 from gateway.listening import listening
 from tests.journeys.folders import Account, Folders, folders, until
-from tests.journeys.product import Gateway
-from tests.servers.sshd import sshd
+from tests.journeys.product import ISTHMUS, Gateway
+from tests.servers.sshd import sshd, wait_for_port
 
 pytestmark = [pytest.mark.journey, pytest.mark.server]
 PROCESSES = 3
@@ -220,7 +220,9 @@ class Several(Gateway):
 
     def serve(self) -> None:
         (self.data / "isthmus.toml").write_text(f"api_processes = {PROCESSES}\n")
-        super().serve()
+        words = ("serve", "--data", str(self.data), "--port", str(self.port))
+        self.gateway = self.start(*ISTHMUS, *words)
+        wait_for_port(self.port, within=60)  # as many processes start at once
 
 
 @pytest.fixture(scope="module")
