@@ -38,7 +38,7 @@ def main(settings: Settings, number: int = 1, given: Sequence[int] = (), board: 
             "the api can read the private key: run it as its own user, see 'isthmus keys protect'"
         )
     if settings.api_processes > 1:
-        registry.installed()  # it imports them: each process would hold up its part of clients later, on its own
+        registry.installed()  # it imports them: each process would hold up its part of clients for that
     shared = Board.make() if board is None else Board(board)
     sockets = [socket.socket(fileno=descriptor) for descriptor in given]
     uvloop.run(_serve(settings, SealingKey.load(paths.public), number, sockets, shared))
