@@ -3,13 +3,14 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 
 from connectors.interface import (
+    Alone,
     CanAuthorise,
     CanCopy,
     CanKeepProperties,
@@ -30,6 +31,7 @@ from connectors.interface import (
     Dialer,
     Entry,
     NotFound,
+    Renewals,
     Settings,
     Span,
 )
@@ -66,6 +68,7 @@ class Store:
     settings: dict[str, Any]
     dialer: Dialer
     idle_timeout: float = 20.0
+    renewals: Renewals = field(default_factory=Alone)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Connector]:
@@ -75,7 +78,8 @@ class Store:
             self.kind.settings.model_validate({**self.settings, **changes})
 
         settings: Settings = self.kind.settings.model_validate(self.settings)
-        connector = await self.kind.open(settings, Context(self.dialer, self.idle_timeout, remember))
+        context = Context(self.dialer, self.idle_timeout, remember, renewals=self.renewals)
+        connector = await self.kind.open(settings, context)
         try:
             yield connector
         finally:

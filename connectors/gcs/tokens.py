@@ -26,7 +26,7 @@ def tokens_of(account: ServiceAccount, context: Context, tls: ssl.SSLContext) ->
     """The account's access tokens, from the token server that its key file names."""
     server = TokenServer(account.token_uri, context, tls, _WORDS)
 
-    async def exchange() -> Issued:
+    async def exchange(_: str) -> Issued:
         return await server.ask({"grant_type": _GRANT, "assertion": assertion(account, int(time.time()))})
 
     return Tokens(server, exchange)

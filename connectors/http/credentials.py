@@ -4,6 +4,7 @@ RFC 6749: the client acts for itself (4.4), or for somebody whose refresh token 
 """
 
 import ssl
+import time
 from base64 import b64encode
 from typing import Protocol
 from urllib.parse import quote_plus
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from connectors.http.settings import HttpSettings
 from connectors.http1.authorisation import NOBODY, Authorisation, basic, bearer, header, parameter
 from connectors.http1.tokens import Issued, Tokens, TokenServer
-from connectors.interface import BadCredential, Context
+from connectors.interface import BadCredential, Context, Renewed
 
 _ANEW = "the account has to be connected anew"
 _WORDS = {  # RFC 6749, 5.2
@@ -77,7 +78,8 @@ class Fixed:
 class OAuth:
     """Access tokens from the account's token server, which may be another host than the API.
 
-    It is reached as the API is: by the account's dialer, so through the same network.
+    It is reached as the API is: by the account's dialer, so through the same network. Others may have the
+    account open too: tokens are shared with them.
     """
 
     def __init__(self, settings: HttpSettings, context: Context) -> None:
@@ -85,12 +87,12 @@ class OAuth:
         tls = ssl.create_default_context(cadata=settings.token_ca) if url.startswith("https:") else None
         self._server = TokenServer(url, context, tls, _WORDS)
         self._tokens = Tokens(self._server, self._exchange)
-        self._remember = context.remember
+        self._renewals = context.renewals
         self._client = settings.client_id or ""
         self._secret = _plain(settings.client_secret)
         self._in_body = settings.client_auth == "body" or not self._secret
         self._scope = settings.scope
-        self._refresh_token = self._kept = _plain(settings.refresh_token)
+        self._consent = _plain(settings.refresh_token)
 
     async def current(self, *, refused: bool = False) -> Authorisation:
         """By the current token; after a refusal a new one, at most one for all who had the same."""
@@ -102,23 +104,23 @@ class OAuth:
         """Lets a running exchange end, and closes the connection to the token server."""
         await self._tokens.aclose()
 
-    async def _exchange(self) -> Issued:
-        """A new token. A new refresh token is kept durably before this one, or itself, is used."""
-        await self._keep()  # in case that it failed the last time
-        issued = await self._server.ask(self._form(), self._fields())
-        self._refresh_token = issued.refresh_token or self._refresh_token
-        await self._keep()
-        return issued
+    async def _exchange(self, spent: str) -> Issued:
+        """A token in place of the one that is spent, which may be somebody else's by now."""
+        shared = await self._renewals.renewed(self._consent, spent, self._ask)
+        return Issued(shared.token, shared.until - time.time())
 
-    async def _keep(self) -> None:
-        """A client that acts for itself has no use for a refresh token (RFC 6749, 4.4.3)."""
-        if self._kept and self._refresh_token != self._kept:
-            await self._remember({"refresh_token": self._refresh_token})
-            self._kept = self._refresh_token
+    async def _ask(self, refresh_token: str) -> Renewed:
+        """What the token server gives; the refresh token is the same one where it gives no other.
 
-    def _form(self) -> dict[str, str]:
-        if self._kept:
-            form = {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
+        A client that acts for itself has no use for one (RFC 6749, 4.4.3).
+        """
+        issued = await self._server.ask(self._form(refresh_token), self._fields())
+        following = refresh_token and (issued.refresh_token or refresh_token)
+        return Renewed(issued.token, time.time() + issued.good_for, following)
+
+    def _form(self, refresh_token: str) -> dict[str, str]:
+        if refresh_token:
+            form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         else:
             form = {"grant_type": "client_credentials"}
         if self._scope:

@@ -35,12 +35,12 @@ class Issued:
     """What a token server gave (RFC 6749, 5.1).
 
     Attributes:
-        lives: seconds from now.
+        good_for: seconds from now that it is used: until shortly before its end.
         refresh_token: to be used from now on, where the server gave a new one.
     """
 
     token: str = field(repr=False)
-    lives: float
+    good_for: float
     refresh_token: str | None = field(default=None, repr=False)
 
 
@@ -89,7 +89,8 @@ class TokenServer:
             raise BadAnswer("the token server's answer has no token that HTTP can carry")
         if renewed is not None and not _is_sendable(renewed):
             raise BadAnswer("the token server's answer has a refresh token that is none")
-        return Issued(token, _seconds(told.get("expires_in")), renewed)
+        lives = _seconds(told.get("expires_in"))
+        return Issued(token, lives - min(_EARLY, lives / 2), renewed)
 
     def _meaning(self, code: object) -> str:
         """Of a refusal. The server's own words are not passed on: they may have what was sent."""
@@ -104,14 +105,14 @@ class Tokens:
 
     Args:
         server: is closed with this.
-        exchange: asks it for a token.
+        exchange: asks it for a token in place of one; that is `""` at first.
         clock: seconds.
     """
 
     def __init__(
         self,
         server: TokenServer,
-        exchange: Callable[[], Awaitable[Issued]],
+        exchange: Callable[[str], Awaitable[Issued]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._server = server
@@ -151,10 +152,10 @@ class Tokens:
             self._was_refused = True
 
     async def _renew(self) -> None:
-        issued = await self._exchange()
+        issued = await self._exchange(self._token)
         now = self._clock()
         self._token = issued.token
-        self._good_until = now + issued.lives - min(_EARLY, issued.lives / 2)
+        self._good_until = now + issued.good_for
         if self._was_refused:
             self._was_refused, self._replaced = False, now
 

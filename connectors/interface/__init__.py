@@ -45,12 +45,14 @@ from connectors.interface.forms import settings_schema
 from connectors.interface.identity import Identity
 from connectors.interface.network import Dialer
 from connectors.interface.parts import Part, Upload
+from connectors.interface.renewals import Alone, Renewals, Renewed
 from connectors.interface.requests import Authorised, Origin, Payload, Request, Signing
 from connectors.interface.sharing import Permission, Presigned, Quota, Role, Who
 
 __all__ = [
     "CHUNK",
     "PROTOCOLS",
+    "Alone",
     "AlreadyExists",
     "Authorised",
     "BadAnswer",
@@ -96,6 +98,8 @@ __all__ = [
     "PreconditionFailed",
     "Presigned",
     "Quota",
+    "Renewals",
+    "Renewed",
     "Request",
     "Role",
     "Settings",

@@ -13,6 +13,7 @@ from connectors.interface.capabilities import Capability
 from connectors.interface.entry import Content, Entry, Kind, Page, Span
 from connectors.interface.identity import Identity
 from connectors.interface.network import Dialer
+from connectors.interface.renewals import Alone, Renewals
 
 CHUNK = 256 * 1024
 
@@ -74,6 +75,7 @@ class Context:
         leaving: what is called when an agent leaves that connections run through. Who keeps several for later
             adds what gives them up: idle ones at once, others as soon as their request has ended. A connector
             that keeps one need not: it is closed when nothing runs on it.
+        renewals: for tokens that are renewed: one asks for one, and all who have the account open share it.
     """
 
     dialer: Dialer
@@ -81,6 +83,7 @@ class Context:
     remember: Callable[[dict[str, str]], Awaitable[None]]
     locks: Locks = field(default_factory=WeakValueDictionary)
     leaving: list[Callable[[], None]] = field(default_factory=list)
+    renewals: Renewals = field(default_factory=Alone)
 
 
 class Connector(ABC):

@@ -16,6 +16,8 @@ from connectors import registry
 from connectors.interface import Connector, Context, Dialer, Locks, NotFound
 from gateway.operations import AccountRef
 from gateway.worker.ids import Ids
+from gateway.worker.renewing import Fence
+from gateway.worker.safe import Safe
 from gateway.worker.senders import Senders
 from store import envelope
 from store.engine import Database
@@ -99,8 +101,7 @@ class Accounts:
         idle_timeout: float,
     ) -> None:
         self._database = database
-        self._sealing = keys
-        self._private = private
+        self._safe = Safe(keys, private)
         self._ids_secret = ids_secret
         self._dialer_of = dialer_of
         self._idle_timeout = idle_timeout
@@ -205,8 +206,16 @@ class Accounts:
         async def remember(changes: dict[str, str]) -> None:
             opened.revision = max(opened.revision, await self.amend(account_id, changes))
 
+        def confirmed(revision: int) -> bool:
+            if opened.revision != revision:
+                self._give_up(opened)
+            return opened.revision == revision
+
+        fence = Fence(self._database, account_id, self._safe, confirmed, self._idle_timeout)
         locks = self._locks.setdefault(account_id, WeakValueDictionary())
-        context = Context(dialer, self._idle_timeout, remember, locks=locks, leaving=opened.leaving)
+        context = Context(
+            dialer, self._idle_timeout, remember, locks=locks, leaving=opened.leaving, renewals=fence
+        )
         opened.connector = await kind.open(settings, context)
         return opened
 
@@ -224,7 +233,7 @@ class Accounts:
             known = orjson.loads(self.unseal_credential(account_id, row.credential))
             merged = kind.settings.model_validate({**known, **changes})
             context = credential_context(account_id)
-            sealed = envelope.seal(orjson.dumps(merged.revealed()), context, self._sealing)
+            sealed = self._safe.seal(orjson.dumps(merged.revealed()), context)
             try:
                 async with self._database.session() as session:
                     await accounts.set_credential(session, account_id, sealed, revision=row.revision)
@@ -235,7 +244,7 @@ class Accounts:
 
     def unseal_credential(self, account_id: int, sealed: bytes) -> bytes:
         """The account's settings as JSON, secrets included."""
-        return unseal.unseal(sealed, credential_context(account_id), self._private)
+        return self._safe.unseal(sealed, credential_context(account_id))
 
 
 def credential_context(account_id: int) -> envelope.Context:

@@ -1,6 +1,6 @@
 """Declarations of the tables, an area a module; no query lives here."""
 
-from store.tables.accounts import AccessToken, Account, Task
+from store.tables.accounts import AccessToken, Account, Renewal, Task
 from store.tables.audit import Audit, SealedSetting
 from store.tables.base import Base, Moment, now
 from store.tables.developers import ApiKey, Application, Developer, DeveloperKey
@@ -33,6 +33,7 @@ __all__ = [
     "OfEntry",
     "Property",
     "ProxyToken",
+    "Renewal",
     "SealedSetting",
     "Task",
     "Tracked",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, LargeBinary, String, Text
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.tables.base import Base, Created, Modified, Moment
@@ -39,6 +39,28 @@ class AccessToken(Created, Base):
     scope: Mapped[str] = mapped_column(Text, default="all")
     expires: Mapped[datetime | None] = mapped_column(Moment)
     revoked: Mapped[bool] = mapped_column(default=False)
+
+
+class Renewal(Base):
+    """An account's access token as all workers share it, and whose turn it is to renew it.
+
+    Attributes:
+        generation: of the last turn that was taken.
+        leased: until when that turn lasts; None while nobody has it.
+        sealed: the token and the next refresh token, the worker's; None before the first.
+        kept: the generation of the turn that `sealed` is of: an older one's comes too late.
+        revision: of the account's credential, with which that token was had.
+    """
+
+    __tablename__ = "renewals"
+    account_id: Mapped[int] = mapped_column(
+        ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    generation: Mapped[int] = mapped_column(BigInteger, default=0)
+    leased: Mapped[datetime | None] = mapped_column(Moment)
+    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    kept: Mapped[int] = mapped_column(BigInteger, default=0)
+    revision: Mapped[int] = mapped_column(default=0)
 
 
 class Task(Modified, Base):

@@ -14,41 +14,60 @@ from connectors.http import HttpConnector
 from connectors.http.settings import HttpSettings
 from connectors.http1.tokens import Issued, Tokens, TokenServer
 from connectors.interface import (
+    Alone,
     Authorised,
     BadAnswer,
     BadCredential,
     Context,
+    Renewed,
     Request,
     StoreError,
     Throttled,
     Unavailable,
 )
+from connectors.interface.renewals import Exchange
 from tests.servers.guarded import Guarded, guarded
 from tests.servers.oauth_site import OAuthSite, oauth_site
 from tests.servers.token_double import CLIENT, REFRESH_TOKEN, SECRET, TokenDouble, token_double
 
 pytestmark = pytest.mark.server
 
+FORM = {"grant_type": "client_credentials", "client_id": CLIENT, "client_secret": SECRET}
+
+
+class Shared(Alone):
+    """In place of the gateway's: what all who have an account open share; its refresh tokens in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[str] = []
+
+    async def renewed(self, consent: str, spent: str, exchange: Exchange) -> Renewed:
+        async def noted(refresh_token: str) -> Renewed:
+            made = await exchange(refresh_token)
+            self.order.append(made.refresh_token)
+            return made
+
+        return await super().renewed(consent, spent, noted)
+
 
 @dataclass
 class Kept:
-    """What the gateway remembers of an account; `order` tells what came first."""
+    """An account, as often opened as one likes."""
 
     settings: dict[str, str]
-    fails: int = 0
-    order: list[str] = field(default_factory=list)
+    shared: Shared = field(default_factory=Shared)
+
+    @property
+    def order(self) -> list[str]:
+        return self.shared.order
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[FullConnector]:
-        async def remember(changes: dict[str, str]) -> None:
-            if self.fails:
-                self.fails -= 1
-                raise Unavailable("the database is away")
-            self.settings |= changes
-            self.order.append(changes["refresh_token"])
-
         settings = HttpSettings.model_validate(self.settings)
-        connector = await HttpConnector.open(settings, Context(Direct(), 5.0, remember))
+        connector = await HttpConnector.open(
+            settings, Context(Direct(), 5.0, forgotten, renewals=self.shared)
+        )
         try:
             yield cast("FullConnector", connector)
         finally:
@@ -111,7 +130,9 @@ async def test_a_client_acts_for_itself(site: OAuthSite, where: str) -> None:
 async def test_a_persons_consent_outlives_the_process(site: OAuthSite) -> None:
     """The server gives another refresh token with each access token, and takes the former no more."""
     kept = Kept(site.settings("person"))
-    for times in (1, 2):
+    for times in (1, 1, 2, 3):
+        if times > 1:
+            site.revoke()
         async with kept.opened() as connector:
             assert await whole(connector, "file.txt") == b"protected"
         assert len(kept.order) == times
@@ -146,19 +167,17 @@ async def test_the_client_says_who_it_is_as_the_rfc_has_it(api: Guarded, double:
     assert by_body["authorization"] == ""
 
 
-async def test_a_rotated_refresh_token_is_kept_before_it_is_used(api: Guarded, double: TokenDouble) -> None:
-    double.rotates = True
+async def test_two_who_have_the_account_open_share_its_tokens(api: Guarded, double: TokenDouble) -> None:
+    double.rotates, double.takes = True, 0.1
     kept = account(api, double, refresh_token=REFRESH_TOKEN)
-    kept.fails = 1
-    async with kept.opened() as connector:
-        with pytest.raises(Unavailable, match="database"):
-            await authorised(connector)
-        assert kept.settings["refresh_token"] == REFRESH_TOKEN
-        await authorised(connector)
-        assert [one["refresh_token"] for one in double.asked] == ["refresh-1", "refresh-2"]
-        assert kept.order == ["refresh-2", "refresh-3"]
-    async with kept.opened() as connector:
-        assert await whole(connector, "a.txt") == b"bytes"
+    async with kept.opened() as one, kept.opened() as other:
+        for times in (1, 2):
+            async with asyncio.TaskGroup() as tasks:
+                both = [tasks.create_task(whole(connector, "a.txt")) for connector in (one, other)]
+            assert {task.result() for task in both} == {b"bytes"}
+            assert len(double.issued) == times
+            double.revoke()
+    assert kept.order == ["refresh-2", "refresh-3"]
 
 
 async def test_whoever_asked_first_may_leave(api: Guarded, double: TokenDouble) -> None:
@@ -222,29 +241,29 @@ async def test_a_failure_is_shared_too(api: Guarded, double: TokenDouble) -> Non
 
 
 async def test_a_token_is_renewed_before_its_end(double: TokenDouble) -> None:
-    now, lives, count = 1000.0, 0.0, 0
+    now, server = 1000.0, server_of(double)
 
-    async def exchange() -> Issued:
-        nonlocal count
-        count += 1
-        return Issued(f"token {count}", lives)
+    async def exchange(spent: str) -> Issued:
+        return await server.ask(FORM)
 
-    held = Tokens(server_of(double), exchange, clock=lambda: now)
-    for lives, used in ((3600.0, 3300.0), (400.0, 200.0), (10.0, 5.0)):  # noqa: B007  the exchange reads it
+    held = Tokens(server, exchange, clock=lambda: now)
+    for double.lives, used in ((3600.0, 3300.0), (400.0, 200.0), (10.0, 5.0)):
         token = await held.current()
         now += used - 0.1
         assert await held.current() == token
         now += 0.2
         assert await held.current() != token
-        held.refused(f"token {count}")
-    assert count == 6
+        held.refused(double.issued[-1])
+    assert len(double.issued) == 6
+    await held.aclose()
 
 
 async def test_many_refusals_are_of_the_token_that_was_replaced(double: TokenDouble) -> None:
     now, count = 1000.0, 0
 
-    async def exchange() -> Issued:
+    async def exchange(spent: str) -> Issued:
         nonlocal count
+        assert spent == (f"token {count}" if count else "")
         count += 1
         return Issued(f"token {count}", 3600)
 
@@ -260,9 +279,8 @@ async def test_many_refusals_are_of_the_token_that_was_replaced(double: TokenDou
 
 async def test_a_life_that_is_not_told_is_taken_for_a_short_one(double: TokenDouble) -> None:
     double.lives = None
-    form = {"grant_type": "client_credentials", "client_id": CLIENT, "client_secret": SECRET}
     server = server_of(double)
-    assert (await server.ask(form)).lives == 600
+    assert (await server.ask(FORM)).good_for == 300
     await server.aclose()
 
 

@@ -4,6 +4,7 @@ What it issues is written to a file, which a real resource server accepts tokens
 """
 
 import json
+import socket
 import threading
 import time
 from base64 import b64decode
@@ -29,6 +30,9 @@ class TokenDouble:
         faults: statuses and errors, or a redirect's target, of the next answers.
         takes: seconds that an answer takes, so that others come meanwhile.
         rotates: whether a refresh token is good once.
+        revokes: whether its second use ends the consent for good (RFC 9700, 4.14.2).
+        open: while it is not set, requests wait; who hung up by then gets nothing, and spends nothing.
+        waiting: requests that wait so, or did.
     """
 
     accepted: Path
@@ -37,10 +41,16 @@ class TokenDouble:
     faults: list[tuple[int, str]] = field(default_factory=list)
     takes: float = 0.0
     rotates: bool = False
+    revokes: bool = False
+    open: threading.Event = field(default_factory=threading.Event)
+    waiting: int = 0
     works: bool = True
     asked: list[dict[str, str]] = field(default_factory=list)
     issued: list[str] = field(default_factory=list)
     refresh_token: str = REFRESH_TOKEN
+
+    def __post_init__(self) -> None:
+        self.open.set()
 
     def revoke(self) -> None:
         """The token that is good now is not any more."""
@@ -62,6 +72,7 @@ class TokenDouble:
         if _client(authorization, form) != (CLIENT, SECRET):
             return 401, {"error": "invalid_client"}
         if form.get("grant_type") == "refresh_token" and form.get("refresh_token") != self.refresh_token:
+            self.refresh_token = "none" if self.revokes else self.refresh_token
             return 400, {"error": "invalid_grant"}
         if form.get("grant_type") not in ("refresh_token", "client_credentials"):
             return 400, {"error": "unsupported_grant_type"}
@@ -84,6 +95,15 @@ def _client(authorization: str | None, form: dict[str, str]) -> tuple[str, str]:
     return unquote_plus(name), unquote_plus(secret)
 
 
+def _hung_up(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
 @contextmanager
 def token_double(accepted: Path) -> Iterator[TokenDouble]:
     """The endpoint, until the context ends."""
@@ -95,6 +115,11 @@ def token_double(accepted: Path) -> Iterator[TokenDouble]:
             assert self.headers["content-type"] == "application/x-www-form-urlencoded"
             read = self.rfile.read(int(self.headers["content-length"]))
             form = {name: values[0] for name, values in parse_qs(read.decode()).items()}
+            if not double.open.is_set():
+                double.waiting += 1
+                double.open.wait(60)
+                if _hung_up(self.connection):
+                    return
             with one_at_a_time:
                 status, told = double.answer(self.headers["authorization"], form)
             body = json.dumps(told).encode()
