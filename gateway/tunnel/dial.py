@@ -121,14 +121,14 @@ class NetworkDialer:
         return await relayed(end)
 
 
-async def relayed(end: RelayEnd) -> socket.socket:
+async def relayed(end: RelayEnd, other_end: Callable[[RelayEnd], RelayEnd] = RelayEnd) -> socket.socket:
     """One end of a socket pair; its other end and the connected one given are relayed to each other."""
     ours, theirs = socket.socketpair()
     try:
         for sock in (ours, theirs):
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        end.peer = other = RelayEnd(peer=end)
+        end.peer = other = other_end(end)
         await asyncio.get_running_loop().create_unix_connection(lambda: other, sock=theirs)
     except BaseException:
         end.transport.abort()

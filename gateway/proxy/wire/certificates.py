@@ -18,6 +18,7 @@ from OpenSSL import SSL, crypto
 from gateway.proxy.authority.ca import ascii_host
 from gateway.proxy.authority.leaves import Leaves, NotCovered
 from gateway.proxy.wire.records import Records
+from gateway.proxy.wire.store_tls import StoreRecords
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -84,7 +85,7 @@ class Certificates(TlsConfig):
         if server.alpn_offers:
             made.set_alpn_protos(list(server.alpn_offers))
         made.set_connect_state()
-        tls_start.ssl_conn = Records(made)  # type: ignore[assignment]  # in its place
+        tls_start.ssl_conn = StoreRecords(made)  # type: ignore[assignment]  # in its place
 
 
 @lru_cache(256)

@@ -23,6 +23,7 @@ from gateway.proxy.wire.heads import LARGEST_HEAD
 from gateway.proxy.wire.hooks import Reading, ReadingHook
 from gateway.proxy.wire.http1 import Client1, StoreFault
 from gateway.proxy.wire.http2 import Client2, Credit
+from gateway.proxy.wire.store_tls import StoreTLS
 from gateway.proxy.wire.stores import Store
 
 _OUTERMOST: Final = 2  # layers: mitmproxy's for a proxy, and TLS
@@ -95,7 +96,8 @@ class Http(layers.HttpLayer):
     def event_to_child(self, child: layer.Layer, event: events.Event) -> Commands:
         """Passes an event on; what a client is told of an error is in our words."""
         if isinstance(event, ResponseProtocolError) and child is self._client:
-            event = in_our_words(event)
+            stream = self.streams.get(event.stream_id)
+            event = in_our_words(event, stream.context.server.error if stream else None)
         yield from super().event_to_child(child, event)
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
@@ -120,7 +122,7 @@ class Http(layers.HttpLayer):
             server.sni = event.address[0]
             if self.mode is HTTPMode.transparent and event.address == self.context.server.address:
                 server.sni = self.context.client.sni or event.address[0]
-            stack /= tls_layers.ServerTLSLayer(context)
+            stack /= StoreTLS(context)
         self._stores[server] = Store(context)
         stack /= self._stores[server]
         self.connections[server] = stack[0]
@@ -166,10 +168,10 @@ class ClientTLS(tls_layers.ClientTLSLayer):
         return (yield from super().receive_handshake_data(data))
 
 
-def in_our_words(error: ResponseProtocolError) -> ResponseProtocolError:
-    """Why there is no answer, without what the store sent of one."""
+def in_our_words(error: ResponseProtocolError, refusal: str | None) -> ResponseProtocolError:
+    """Why there is no answer, without what the store sent of one; `refusal` is why it wants none of us."""
     if isinstance(error, StoreFault):
         return error
     if error.code in (ErrorCode.GENERIC_SERVER_ERROR, ErrorCode.RESPONSE_VALIDATION_FAILED):
-        return ResponseProtocolError(error.stream_id, _NO_ANSWER, error.code)
+        return ResponseProtocolError(error.stream_id, refusal or _NO_ANSWER, error.code)
     return error

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from connect_agent.tunnel import RelayEnd
 from connectors.interface import NotPermitted
 from gateway.access.pass_through import is_listed
 from gateway.settings import Settings
@@ -19,6 +18,7 @@ from gateway.tunnel import NetworkDialer
 from gateway.tunnel.dial import over, relayed, store_errors
 from gateway.worker.outside.addresses import Address
 from gateway.worker.outside.reach import by_system, connected, permitted
+from gateway.worker.outside.secure import ProxyEnd, SecureEnd
 
 if TYPE_CHECKING:
     from gateway.tunnel import Hub
@@ -74,7 +74,7 @@ class Ways:
             return sock
         with store_errors():
             _, end = await over(sock, SecureEnd, way.tls, way.host, _DIAL_TIMEOUT)
-        return await relayed(end)
+        return await relayed(end, ProxyEnd)
 
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:
         """Where the host is. Raises NotPermitted unless we go to each of its addresses."""
@@ -82,16 +82,3 @@ class Ways:
         if not found or not all(permitted(address, self._allowed) for address in found):
             raise NotPermitted("the store's host has an address that the proxy does not go to")
         return found
-
-
-class SecureEnd(RelayEnd):
-    """The end at a store with which we speak TLS. There asyncio has no half close: an end is the end."""
-
-    def eof_received(self) -> bool:
-        """Closes, after what came before was passed on."""
-        self.ended = True
-        return False
-
-    def finish(self) -> None:
-        """The proxy is done; it waits for no answer behind its end."""
-        self.transport.close()

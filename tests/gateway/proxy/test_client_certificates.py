@@ -106,15 +106,36 @@ def test_the_proxy_never_holds_the_key(proxied: Proxied, asking: Asking) -> None
     assert not any(line in proxy for line in lines)
 
 
-def test_a_wrong_one_is_said_in_plain_words(proxied: Proxied, asking: Asking, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_a_wrong_one_is_said_in_plain_words(
+    proxied: Proxied, asking: Asking, version: str, tmp_path: Path
+) -> None:
     stranger = Issuer("Stranger").issue("program", client=True)
     for name, text in (("cert", stranger.certificate), ("key", stranger.key)):
         (tmp_path / name).write_text(text)
     (tmp_path / "ca").write_text((asking.folder / "ca").read_text())
     made = added(proxied, settings(asking.store, tmp_path))
-    assert "certificate" in made["checked"], made
-    code, why = proxied.curl(Account(made["id"], made["access_token"]), f"{asking.store.url}a.txt")
-    assert code == 502, why
+    assert "does not know its issuer" in made["checked"], made
+    stranger_account = Account(made["id"], made["access_token"])
+    code, why = proxied.curl(stranger_account, version, f"{asking.store.url}a.txt")
+    assert (code, why.rstrip()) == (502, "isthmus proxy: " + made["checked"].removeprefix("failed: ")), why
+    (tmp_path / "large").write_bytes(bytes(8 * MIB))
+    code, why = proxied.curl(
+        stranger_account, version, "-T", str(tmp_path / "large"), f"{asking.store.url}large"
+    )
+    assert (code, "does not know its issuer" in why) == (502, True), why
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_none_at_all_is_said_in_plain_words(proxied: Proxied, asking: Asking, version: str) -> None:
+    """TLS with the store is the proxy's own, as there is no key that it must not have."""
+    given = settings(asking.store, asking.folder)
+    made = added(proxied, {name: value for name, value in given.items() if "client_" not in name})
+    assert "wants a client certificate" in made["checked"], made
+    account = Account(made["id"], made["access_token"])
+    code, why = proxied.curl(account, version, f"{asking.store.url}a.txt")
+    assert (code, "wants a client certificate, and the account has none to show" in why) == (502, True), why
+    assert "127.0.0.1" not in why
 
 
 @pytest.mark.parametrize(
