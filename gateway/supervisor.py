@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from gateway import listening, telemetry
 from gateway.board import Board
 from gateway.operations.client import Operations
+from gateway.proxy.counting.collector import Collector
 from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class Supervisor:
                     tasks.create_task(self._keep("proxy", number, for_proxy), name=f"proxy {number}")
                     for number in range(1, self._settings.proxy_processes + 1)
                 ]
+                counts = Collector(self._settings.data / "run")
+                keepers.append(tasks.create_task(counts.run(), name="counts"))
             await self._stopping.wait()
             for sock in (*for_api, *for_proxy):  # no new connection waits for a process that does not come
                 sock.close()

@@ -112,7 +112,7 @@ async def _serve(
     metrics, started = Metrics(), time.time()
     observed = Observed(metrics, logs=settings.proxy_access_log)
 
-    def report() -> reports.Report:
+    async def report() -> reports.Report:
         about = {"process": number, "started": started, "clients": observed.clients}
         return {**about, "rows": metrics.to_json()}
 

@@ -1,7 +1,7 @@
 """The counts in Prometheus' text format, version 0.0.4.
 
-Each process is a series of its own, by the label `process`: a counter that begins anew when one process is
-started again is seen as that, which the sum of all would hide.
+Each process is a series of its own, by the label `process`; its successor goes on with it. A counter that
+begins anew, as all do with the gateway, is seen as that, which the sum of all would hide.
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 

@@ -6,7 +6,7 @@ beyond stands under the host "other", and at last under no account.
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -196,10 +196,14 @@ class Metrics:
 
     def to_json(self) -> list[dict[str, Any]]:
         """A row for each account and host."""
-        return [
-            {"account": account, "host": host, **counts.to_json()}
-            for (account, host), counts in self._pairs.items()
-        ]
+        return rows_of(self._pairs)
+
+
+def rows_of(pairs: Mapping[Pair, Counts]) -> list[dict[str, Any]]:
+    """A row for each account and host."""
+    return [
+        {"account": account, "host": host, **counts.to_json()} for (account, host), counts in pairs.items()
+    ]
 
 
 def summed(processes: Iterable[Sequence[dict[str, Any]]]) -> dict[Pair, Counts]:

@@ -13,6 +13,7 @@ from gateway.listening import listening, port_of
 from gateway.proxy.counting import reports
 from tests.gateway.proxy.proxied import ISTHMUS, Account, Proxied
 from tests.gateway.proxy.test_access_log import lines
+from tests.gateway.proxy.test_metrics import counted
 from tests.servers.apache import PASSWORD, USER, Apache
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
@@ -119,6 +120,31 @@ def test_a_killed_process_takes_no_new_connection_with_it(
     assert after[2] == before[2]
     until(lambda: len(reports.gathered(several.data / "run")) == 2)
     until(lambda: requests(several, mine, f"{plain_store.url}p.txt", 20) and len(served(several, mine)) == 2)
+
+
+def test_counts_outlive_their_process(several: Proxied, mine: Account, plain_store: Apache) -> None:
+    (plain_store.data / "p.txt").write_text("p")
+    until(lambda: requests(several, mine, f"{plain_store.url}p.txt", 20) and len(served(several, mine)) == 2)
+
+    def counts() -> dict[str, Any]:
+        row = counted(several, mine, f"localhost:{plain_store.port}")
+        return {name: row[name] for name in ("answered", "down", "first_byte")}
+
+    def successor_tells() -> bool:
+        assert counts() == shown, "nothing is asked for meanwhile"
+        return started(several)[1] != before[1]
+
+    before, shown = started(several), counts()
+    os.kill(processes(several)[1], signal.SIGKILL)
+    until(successor_tells)
+    assert started(several)[2] == before[2]
+    assert requests(several, mine, f"{plain_store.url}p.txt", 20) == ["200"] * 20
+    assert counts()["answered"] == {**shown["answered"], "2xx": shown["answered"]["2xx"] + 20}
+
+
+def started(proxied: Proxied) -> dict[int, float]:
+    """When each process was, as it tells."""
+    return {report["process"]: report["started"] for report in reports.gathered(proxied.data / "run")}
 
 
 def test_while_all_are_dead_connections_wait(several: Proxied, mine: Account, plain_store: Apache) -> None:
