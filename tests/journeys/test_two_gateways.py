@@ -91,6 +91,17 @@ class Two:
     key: str
     double: TokenDouble
 
+    def change(self, gateway: Gateway, **settings: str) -> int:
+        """The status of a change of the account's settings by one of the gateways."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{gateway.port}/v1/accounts/{self.account}",
+            method="PATCH",
+            data=json.dumps(settings).encode(),
+            headers={"Authorization": f"APIKey {self.key}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return int(answer.status)
+
     def read(self, gateway: Gateway) -> tuple[int, bytes]:
         """Status and body of a request in the API's own terms, by one of the gateways."""
         request = urllib.request.Request(
@@ -156,6 +167,16 @@ def test_both_at_once_cost_one_exchange(two: Two) -> None:
         told = list(pool.map(two.read, two.gateways * 8))
     assert set(told) == {(200, b"bytes")}
     assert _refresh_tokens(two.double) == ["refresh-1", "refresh-2"]
+
+
+def test_changed_settings_keep_the_refresh_token_that_is_good_now(two: Two) -> None:
+    """One gateway changes them; the other one learns it, and both go on with what the last exchange gave."""
+    two.double.takes = 0.0
+    assert two.change(two.gateways[0], scope="read") == 200
+    _until(lambda: [two.read(gateway) for gateway in two.gateways] == 2 * [(200, b"bytes")])
+    _until(lambda: len(two.double.asked) == 3 and two.read(two.gateways[1])[0] == 200)
+    assert _refresh_tokens(two.double) == ["refresh-1", "refresh-2", "refresh-3"]
+    assert two.double.asked[-1]["scope"] == "read"
 
 
 def _refresh_tokens(double: TokenDouble) -> list[str]:

@@ -51,6 +51,7 @@ class ProxyEnd(RelayEnd):
     def answer(self, why: str) -> None:
         """Answers what the proxy asked, or will ask, in the store's place."""
         self._refusal = why
+        asyncio.get_running_loop().call_later(_TAKEN_WITHIN, self._drop)
         if self._has_asked:
             self._say()
 
@@ -74,5 +75,9 @@ class ProxyEnd(RelayEnd):
             "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain; charset=utf-8\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
-        self.transport.write(head.encode() + body)
-        asyncio.get_running_loop().call_later(_TAKEN_WITHIN, self.transport.abort)
+        if not self.transport.is_closing():
+            self.transport.write(head.encode() + body)
+
+    def _drop(self) -> None:
+        if hasattr(self, "transport"):  # else it was never connected
+            self.transport.abort()

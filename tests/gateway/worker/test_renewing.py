@@ -7,11 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from connectors.interface import BadCredential, NotFound, Renewed, TimedOut, Unavailable
+from connectors.conformance.direct import Direct
+from connectors.http.settings import HttpSettings
+from connectors.interface import BadCredential, NotFound, Renewed, Request, TimedOut, Unavailable
+from gateway.access import connecting
+from gateway.operations import AccountRef
 from gateway.worker import renewing
+from gateway.worker.accounts import Accounts, OpenAccount
 from gateway.worker.renewing import Fence
 from gateway.worker.safe import Safe
 from store import envelope, migrate
@@ -19,7 +25,11 @@ from store.engine import Database, open_database
 from store.envelope import keyfiles
 from store.envelope.unseal import UnsealingKey
 from store.queries import accounts, renewals
+from tests.servers.token_double import REFRESH_TOKEN, token_double
 from tests.store.rows import account, tenant
+
+if TYPE_CHECKING:
+    from connectors.conformance.kit import FullConnector
 
 CONSENT = "refresh-0"
 
@@ -176,6 +186,56 @@ async def test_a_token_that_comes_behind_anothers_is_dropped(
         second = await workers.fence().renewed(CONSENT, "", Server().exchange)
         goes_on.set()
         assert (await first).token == second.token == "access-1"
+
+
+async def test_an_account_that_others_changed_is_opened_anew(tmp_path: Path, workers: Workers) -> None:
+    """Also where nobody says which revision is wanted, as crawls and the command line do not."""
+    with token_double(tmp_path / "accepted") as double:
+        double.rotates = double.revokes = True
+        plain = double.settings(url="http://api.example/", refresh_token=REFRESH_TOKEN)
+        one, other = _opener(workers), _opener(workers)
+        number, ref = await _connected(workers, plain)
+        for opener in (one, other):
+            await _authorised(await opener.require(ref))
+        await one.amend(number, {"scope": "read"})
+        double.revoke()
+        stale = await other.require(ref)
+        with pytest.raises(Unavailable, match="settings were changed"):
+            await _authorised(stale, refused=True)
+        fresh = await other.require(ref)
+        assert fresh is not stale
+        await _authorised(fresh)
+        asked = [(form["refresh_token"], form.get("scope")) for form in double.asked]
+        assert asked == [("refresh-1", None), ("refresh-2", "read")]
+        for opener in (one, other):
+            await opener.aclose()
+
+
+def _opener(workers: Workers) -> Accounts:
+    safe = workers.safe
+    return Accounts(workers.database, safe.sealing, safe.private, bytes(32), lambda *_: Direct(), 5.0)
+
+
+async def _connected(workers: Workers, plain: dict[str, str]) -> tuple[int, AccountRef]:
+    async with workers.database.session() as session:
+        first = await accounts.fetch(session, workers.account)
+        assert first is not None
+        made = await connecting.connect(
+            session,
+            workers.safe.sealing,
+            application_id=first.application_id,
+            service="http",
+            settings=connecting.checked(HttpSettings, plain),
+            network_id=None,
+            actor="test",
+        )
+        return made.id, AccountRef(made.id, 0)
+
+
+async def _authorised(opened: OpenAccount, *, refused: bool = False) -> None:
+    connector = cast("FullConnector", opened.connector)
+    request = Request("GET", connector.origins()[0], "/a")
+    await connector.authorise(request, refused="Bearer" if refused else None)
 
 
 async def test_a_removed_account_is_not_there(workers: Workers) -> None:
