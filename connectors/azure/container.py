@@ -3,12 +3,11 @@
 import asyncio
 import copy
 import random
-import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from typing import Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from connectors.azure import documents
 from connectors.azure.authorising import Authoriser
@@ -16,9 +15,11 @@ from connectors.azure.documents import Blob, Listing
 from connectors.azure.errors import refusal
 from connectors.azure.settings import AzureSettings
 from connectors.azure.signing import Fields, Query, SharedKey
-from connectors.http1 import Client, Connection, Response
+from connectors.http1 import Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
+from connectors.http1.places import client_of
+from connectors.http1.secure import tls_context
 from connectors.interface import Context, Unsupported
 
 VERSION = "2021-12-02"
@@ -52,11 +53,6 @@ class Container:
     """
 
     def __init__(self, settings: AzureSettings, context: Context) -> None:
-        url = urlsplit(settings.endpoint())
-        host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-        named = f"[{host}]" if ":" in host else host
-        authority = named if url.port is None else f"{named}:{url.port}"
-        self._origin = f"{url.scheme}://{authority}"
         self._path = settings.path()
         self._name = settings.container
         self.base = f"{settings.prefix}/" if settings.prefix else ""
@@ -65,15 +61,10 @@ class Container:
         self._key = SharedKey(settings.account_name, key.get_secret_value()) if key else None
         self._token = token.get_secret_value() if token else ""
         self.others = Authoriser(settings, self._key, self._token, VERSION)
-        tls = ssl.create_default_context(cadata=settings.ca) if url.scheme == "https" else None
-
-        async def connect(factory: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:
-            return await context.dialer.connect(factory, host, port, tls=tls, server_hostname=host)
-
-        self._client = Client(
-            connect, host=authority, max_connections=_MOST_CONNECTIONS, idle_timeout=context.idle_timeout
-        )
-        context.leaving.append(self._client.dial_anew)
+        place = self.others.origin
+        self._origin = f"{place.scheme}://{place.authority}"
+        tls = tls_context(settings.ca) if place.scheme == "https" else None
+        self._client = client_of(place, context, tls, max_connections=_MOST_CONNECTIONS)
         self._extra: dict[str, str] = {}
 
     async def aclose(self) -> None:

@@ -70,6 +70,27 @@ def snapshot(server: Azurite, azure: AzureConnector, name: str) -> None:
 # signatures
 
 
+async def test_a_default_port_that_is_written_out_is_left_out_and_the_signature_holds(
+    server: Azurite,
+) -> None:
+    """Neither Shared Key nor a service SAS signs the Host header."""
+
+    class There(Direct):
+        async def connect(self, factory: Any, host: str, port: int, **more: Any) -> Any:
+            assert (host, port) == ("127.0.0.1", 80)
+            return await super().connect(factory, host, server.port, **more)
+
+    settings = {"account_name": ACCOUNT, "account_key": KEY, "container": CONTAINER, "prefix": "port"}
+    url = f"http://127.0.0.1:80/{ACCOUNT}"
+    there = Store(AzureConnector, {**settings, "url": url}, There(), idle_timeout=10.0)
+    async with there.opened() as opened:
+        azure = cast("AzureConnector", opened)
+        made = await put(azure, "", "file", b"content")
+        assert await whole(azure, (await azure.copy(made.raw_id, "", "copy")).raw_id) == b"content"
+        shown = await azure.download_url(made.raw_id, expires=60)
+        assert shown.url.startswith(f"http://127.0.0.1/{ACCOUNT}/{CONTAINER}/port/file?")
+
+
 def test_what_is_signed_is_as_in_the_vendors_example() -> None:
     """Microsoft's page "Authorize with Shared Key", the example of Get Container Metadata."""
     fields = {
