@@ -36,7 +36,7 @@ class Authoriser:
     def __init__(self, settings: AzureSettings, key: SharedKey | None, token: str, version: str) -> None:
         url = urlsplit(settings.endpoint())
         host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-        self.origin = Origin(url.scheme, host, port, f"{settings.path()}/", settings.ca)
+        self.origin = Origin(url.scheme, host, port, f"{settings.path()}/", settings.ca, flat_names=True)
         self._base = f"{settings.prefix}/" if settings.prefix else ""
         self._key = key
         self._token = token

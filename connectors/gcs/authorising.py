@@ -29,7 +29,9 @@ class Authoriser:
     """Lets others' requests for objects of the account in, by its current token."""
 
     def __init__(self, settings: GcsSettings, place: Origin, tokens: Tokens | None) -> None:
-        self.origins = tuple(replace(place, path=f"{root}{quote(settings.bucket)}/") for root in _ROOTS)
+        self.origins = tuple(
+            replace(place, path=f"{root}{quote(settings.bucket)}/", flat_names=True) for root in _ROOTS
+        )
         self._name = settings.bucket
         self._base = f"{settings.prefix}/" if settings.prefix else ""
         self._tokens = tokens

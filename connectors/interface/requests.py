@@ -36,6 +36,8 @@ class Origin:
         worker_tls: whether TLS with it is the worker's: it takes the account's client certificate, whose key
             stays there. Said by the worker of what connectors state.
         signing: how programs sign for it, which `authorise` does anew; None is not at all, or unchecked.
+        flat_names: what is below the path are names without folders: for the store neither `%2F`, as some
+            programs write a slash, nor `%25` leads out of the path, and `authorise` reads them as it does.
     """
 
     scheme: str
@@ -45,6 +47,7 @@ class Origin:
     ca: str | None = field(default=None, repr=False)
     worker_tls: bool = False
     signing: Signing | None = None
+    flat_names: bool = False
 
     @classmethod
     def of(cls, url: str, ca: str | None = None) -> Self:

@@ -65,7 +65,7 @@ def origins(settings: S3Settings) -> tuple[Origin, ...]:
 
 
 def _origin(scheme: str, host: str, port: int, path: str, ca: str | None) -> Origin:
-    return Origin(scheme, host, port, path, ca, signing=Signing.AWS4)
+    return Origin(scheme, host, port, path, ca, signing=Signing.AWS4, flat_names=True)
 
 
 class Authoriser:

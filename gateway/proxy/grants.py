@@ -19,6 +19,7 @@ _OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-ove
 _PORTS = {"http": 80, "https": 443}
 _UNFIT = re.compile(r"[\x00-\x20\x7f\\#]")
 _SLASHES = re.compile(r"%(2f|5c|00|25)", re.IGNORECASE)
+_DISGUISES = re.compile(r"%(5c|00)", re.IGNORECASE)
 _LONGEST_TARGET = 16 * 1024
 
 
@@ -67,7 +68,7 @@ class Grant:
             raise Denied(403, f"{scheme}://{host}:{port} is not a host of account {self.account}")
         self._require_listed(host, port)
         if self.paths or any(o.path != "/" for o in here):
-            _require_one_reading(target, path)
+            _require_one_reading(target, path, flat=all(o.flat_names for o in here))
         origin = next((o for o in here if covers(o.path, path)), None)
         if origin is None:
             raise Denied(403, f"this path of {host} is not of account {self.account}")
@@ -111,9 +112,12 @@ def plain_path(target: str) -> str:
     return unquote(path, errors="surrogateescape")
 
 
-def _require_one_reading(target: str, decoded: str) -> None:
-    """Raises Denied for a path that a store may read as another one, so that it leaves a prefix."""
-    encoded = _SLASHES.search(target.partition("?")[0])
+def _require_one_reading(target: str, decoded: str, *, flat: bool) -> None:
+    """Raises Denied for a path that a store may read as another one, so that it leaves a prefix.
+
+    Where names are flat, `%2F` is how the vendor's own SDKs write a slash in one, and a name may have a `%`.
+    """
+    encoded = (_DISGUISES if flat else _SLASHES).search(target.partition("?")[0])
     if encoded or {".", ".."} & {segment.partition(";")[0] for segment in decoded.split("/")}:
         raise Denied(403, "a path below a prefix must not have dot segments or encoded slashes")
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from gateway.proxy.messages import without_folds
 
 SECRET = "c2VjcmV0OnNlY3JldA=="
 STORE = Origin("https", "store.example", 443, "/dav/")
+FLAT = Origin("https", "flat.example", 443, "/b/bucket/", flat_names=True)
 
 
 def taken(scrubber: Scrubber, pieces: list[bytes]) -> bytes:
@@ -102,6 +104,39 @@ def test_only_the_accounts_origin_is_let_through(
     else:
         with pytest.raises(Denied):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("in%2Fa.txt", True),
+        ("100%25", True),
+        ("%2e%2e%2Fother%2Fa", False),
+        ("..%2Fother", False),
+        ("a%5C..%5Cb", False),
+        ("a%00b", False),
+    ],
+)
+@pytest.mark.parametrize("paths", [(), ("/b/bucket",)])
+def test_names_without_folders_may_have_slashes_written_so(
+    name: str, allowed: bool, paths: tuple[str, ...]
+) -> None:
+    """As Google's and Azure's SDKs write them; they stay below the account's path and the token's."""
+    grant = Grant(1, 0, "test", paths=paths)
+
+    def ask(origin: Origin) -> Origin:
+        target = f"{origin.path}{name}"
+        return grant.require(
+            [origin], method="GET", scheme="https", host="flat.example", port=443, target=target
+        )
+
+    if allowed:
+        assert ask(FLAT) == FLAT
+    else:
+        with pytest.raises(Denied):
+            ask(FLAT)
+    with pytest.raises(Denied):
+        ask(replace(FLAT, flat_names=False))
 
 
 def test_a_prefix_covers_itself_and_what_is_below() -> None:

@@ -17,11 +17,11 @@ pytestmark = [pytest.mark.server, pytest.mark.journey, pytest.mark.slow]
 SDK = """
 import hashlib, sys, botocore.session
 s3 = botocore.session.get_session().create_client("s3", endpoint_url=sys.argv[1], region_name="us-east-1")
-s3.put_object(Bucket="plain", Key="dir/a b+c.txt", Body=b"from the SDK")
+s3.put_object(Bucket="plain", Key="dir/a b+c 100%.txt", Body=b"from the SDK")
 listed = s3.list_objects_v2(Bucket="plain", Prefix="dir/")
-read = s3.get_object(Bucket="plain", Key="dir/a b+c.txt")["Body"].read()
+read = s3.get_object(Bucket="plain", Key="dir/a b+c 100%.txt")["Body"].read()
 print([one["Key"] for one in listed["Contents"]], read)
-s3.delete_object(Bucket="plain", Key="dir/a b+c.txt")
+s3.delete_object(Bucket="plain", Key="dir/a b+c 100%.txt")
 """
 
 
@@ -47,7 +47,7 @@ def ran(proxied: Proxied, account: Account, *command: str) -> tuple[int, str, st
 
 def test_the_sdk_writes_lists_reads_and_deletes(proxied: Proxied, bucket: Account, weed: SeaweedFS) -> None:
     status, out, err = ran(proxied, bucket, sys.executable, "-c", SDK, weed.endpoint)
-    assert (status, out) == (0, "['dir/a b+c.txt'] b'from the SDK'\n"), err
+    assert (status, out) == (0, "['dir/a b+c 100%.txt'] b'from the SDK'\n"), err
 
 
 def test_another_bucket_of_the_same_host_is_refused(
