@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 from connectors.azure.settings import AzureSettings
 from connectors.azure.signing import Query, SharedKey
 from connectors.http1.others import below, below_url, encoded, joined, kept, pairs, require_origin, values
-from connectors.interface import Authorised, NotPermitted, Origin, Request
+from connectors.interface import Authorised, NotPermitted, Origin, Request, Unsupported
 
 _OURS = ("date", "x-ms-date", "x-ms-copy-source-authorization", "x-ms-source-authorization")
 _COPY_SOURCE = "x-ms-copy-source"
@@ -65,7 +65,9 @@ class Authoriser:
         return Authorised(target, fields, (signature, signature.rpartition(":")[2]))
 
     def _require_ours(self, request: Request, blob: str, query: Query) -> None:
-        """Raises NotPermitted for what reaches beyond the account's blobs."""
+        """Raises NotPermitted for what reaches beyond the account's blobs, Unsupported for batches."""
+        if ("comp", "batch") in [(name, value.lower()) for name, value in query]:
+            raise Unsupported("the requests in a batch are signed one by one, which can't be done anew")
         if values(request, "x-ms-rename-source"):
             raise NotPermitted("x-ms-rename-source is not passed on")
         for source in values(request, _COPY_SOURCE):

@@ -239,7 +239,6 @@ async def test_azure_puts_its_token_in_place_of_another() -> None:
         ("GET", "/files?restype=container&comp=list&prefix=team/&Prefix=other/"),
         ("GET", "/files?restype=container&comp=acl"),
         ("DELETE", "/files?restype=container"),
-        ("POST", "/files?restype=container&comp=batch"),
     ],
 )
 async def test_azure_keeps_to_its_folder(method: str, target: str) -> None:
@@ -247,6 +246,15 @@ async def test_azure_keeps_to_its_folder(method: str, target: str) -> None:
         with pytest.raises(NotPermitted):
             await connector.authorise(request(connector, method, target))
         await connector.authorise(request(connector, "HEAD", "/files?restype=container"))
+
+
+@pytest.mark.parametrize("query", ["restype=container&comp=batch", "COMP=Batch&restype=container"])
+async def test_azure_batches_are_refused(query: str) -> None:
+    """Each request of one has an authorisation of its own, in the body."""
+    for prefix in ("", "team"):
+        async with opened(AzureConnector, {**CONTAINER, "prefix": prefix, "sas_token": TOKEN}) as connector:
+            with pytest.raises(Unsupported, match="one by one"):
+                await connector.authorise(request(connector, "POST", f"/files?{query}"))
 
 
 @pytest.mark.parametrize(
