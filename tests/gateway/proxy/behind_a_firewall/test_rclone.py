@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.proxy.behind_a_firewall.conftest import BUCKET, MARKS, Office
+from tests.gateway.proxy.behind_a_firewall.conftest import BUCKET, CONTAINER, MARKS, Office
 from tests.gateway.proxy.trees import digests, some_files
+from tests.servers.azurite_blob import ACCOUNT
 
 pytestmark = MARKS
 
@@ -41,6 +42,14 @@ def s3(office: Office) -> dict[str, str]:
     }
 
 
+def azure(office: Office) -> dict[str, str]:
+    return {"type": "azureblob", "account": ACCOUNT, "endpoint": office.azure.url, "chunk_size": "8M"}
+
+
+def google(office: Office) -> dict[str, str]:
+    return {"type": "gcs", "endpoint": f"{office.gcs.endpoint}/storage/v1/", "bucket_policy_only": "true"}
+
+
 def settings(remote: Mapping[str, str]) -> dict[str, str]:
     """The remote `store:` as rclone reads it from the environment."""
     return {f"RCLONE_CONFIG_STORE_{name.upper()}": value for name, value in remote.items()}
@@ -48,8 +57,13 @@ def settings(remote: Mapping[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("account", "remote", "place"),
-    [("files", webdav, "store:rclone"), ("objects", s3, f"store:{BUCKET}/rclone")],
-    ids=["webdav", "s3"],
+    [
+        ("files", webdav, "store:rclone"),
+        ("objects", s3, f"store:{BUCKET}/rclone"),
+        ("blobs", azure, f"store:{CONTAINER}/rclone"),
+        ("google", google, f"store:{BUCKET}/rclone"),
+    ],
+    ids=["webdav", "s3", "azureblob", "gcs"],
 )
 def test_a_folder_goes_there_is_kept_the_same_and_comes_back(
     office: Office, account: str, remote: Callable[[Office], dict[str, str]], place: str, tmp_path: Path
