@@ -79,7 +79,7 @@ class Proftpd:
 
     def commands(self) -> list[str]:
         """Every command so far, without its argument."""
-        return self.log.read_text().split()
+        return self.log.read_text().split() if self.log.exists() else []  # made with the first command
 
 
 @contextmanager
