@@ -33,6 +33,7 @@ class Pool:
         self._idle: list[tuple[Control, asyncio.TimerHandle]] = []
         self._used: set[Control] = set()
         self._last_used: set[Control] = set()  # those of them that nobody is to use again
+        self._given_up = 0  # how often those that stood were
         self._closed = False
 
     @asynccontextmanager
@@ -74,6 +75,7 @@ class Pool:
             control.leave()
         self._idle.clear()
         self._last_used |= self._used
+        self._given_up += 1
 
     def close(self) -> None:
         """Closes every connection; what is under way fails."""
@@ -102,7 +104,11 @@ class Pool:
     async def _opened(self) -> Control:
         if self._closed:
             raise Unavailable(CLOSED)
-        return await self._open()
+        before = self._given_up
+        control = await self._open()
+        if before != self._given_up:
+            self._last_used.add(control)
+        return control
 
     def _alive(self, control: Control) -> Control:
         """The same, unless the account was closed while we waited for it."""

@@ -92,6 +92,7 @@ class Client:
         self._idle_timeout = idle_timeout
         self._free: list[tuple[Connection, float]] = []
         self._busy: set[Connection] = set()
+        self._given_up = 0  # how often those that stood were
         self._places = asyncio.Semaphore(max_connections)
 
     async def request(
@@ -152,6 +153,7 @@ class Client:
         self._free.clear()
         for connection in self._busy:
             connection.reusable = False
+        self._given_up += 1
 
     async def aclose(self) -> None:
         """Closes every connection; running requests fail with Unavailable."""
@@ -180,8 +182,11 @@ class Client:
         return await self._open(), True
 
     async def _open(self) -> Connection:
+        before = self._given_up
         with store_errors():
             _, connection = await self._connect(lambda: Connection(self._idle_timeout))
+        if before != self._given_up:  # it may be through the agent that left meanwhile
+            connection.reusable = False
         self._busy.add(connection)
         return connection
 

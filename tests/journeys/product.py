@@ -76,7 +76,7 @@ class Gateway:
         host = () if self.host == "127.0.0.1" else ("--host", "0.0.0.0")
         words = ("serve", "--data", str(self.data), "--port", str(self.port), *host)
         self.gateway = self.start(*ISTHMUS, *words)
-        wait_for_port(self.port)
+        wait_for_port(self.port, within=60)
 
     def connected(self) -> bool:
         return bool(self.isthmus("network", "status")["networks"][0]["agents"][0]["connected"])

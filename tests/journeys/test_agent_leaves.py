@@ -20,7 +20,7 @@ from tests.servers.sshd import sshd
 
 pytestmark = [pytest.mark.journey, pytest.mark.server]
 BIG = 128 * 1024 * 1024
-AT_ONCE = 5.0  # seconds: an agent gives the streams that nobody ends 30
+AT_ONCE = 10.0  # seconds: an agent gives the streams that nobody ends 30
 SERVICES = ("sftp", "webdav")
 
 type Agent = subprocess.Popen[bytes]
