@@ -38,7 +38,7 @@ def main(settings: Settings, number: int = 1, given: Sequence[int] = (), board: 
             "the api can read the private key: run it as its own user, see 'isthmus keys protect'"
         )
     if settings.api_processes > 1:
-        registry.installed()  # it imports them: each process would hold up its part of clients for that
+        registry.installed()  # it imports them: each would hold up its part of the clients later, by itself
     shared = Board.make() if board is None else Board(board)
     sockets = [socket.socket(fileno=descriptor) for descriptor in given]
     uvloop.run(_serve(settings, SealingKey.load(paths.public), number, sockets, shared))
@@ -48,7 +48,7 @@ async def _serve(
     settings: Settings, sealing_key: SealingKey, number: int, sockets: list[socket.socket], board: Board
 ) -> None:
     database = open_database(settings.database_url)
-    operations = Operations(settings.worker_socket, settings.calls_socket)
+    operations = Operations(settings.worker_socket)
     try:
         await version.require_current(database)
         config = configured(build(settings, database, operations, sealing_key, board), settings)

@@ -20,9 +20,10 @@ from tests.journeys.folders import Account, Folders, folders, until
 from tests.journeys.product import ISTHMUS, Gateway
 from tests.servers.sshd import sshd, wait_for_port
 
-pytestmark = [pytest.mark.journey, pytest.mark.server]
+# several processes start at once, beside an agent and a store
+pytestmark = [pytest.mark.journey, pytest.mark.server, pytest.mark.timeout(300)]
 PROCESSES = 3
-BIG = 64 * 1024 * 1024
+BIG = 32 * 1024 * 1024
 
 
 class Client:
