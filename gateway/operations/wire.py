@@ -1,7 +1,7 @@
-"""How an operation looks on the Unix socket: HTTP/1.1, `POST /NAME`, arguments in one header.
+"""How an operation with content looks on the Unix socket: HTTP/1.1, `POST /NAME`, arguments in one header.
 
 The body of a request or an answer is content and nothing else; what describes it stands in a header as
-ASCII JSON. So control operations have no body to parse, and a transfer is the same request as a stat.
+ASCII JSON. Operations without content have frames of their own: see `calls`.
 """
 
 import codecs
