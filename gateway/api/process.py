@@ -48,7 +48,7 @@ async def _serve(
     settings: Settings, sealing_key: SealingKey, number: int, sockets: list[socket.socket], board: Board
 ) -> None:
     database = open_database(settings.database_url)
-    operations = Operations(settings.worker_socket)
+    operations = Operations(settings.worker_socket, settings.calls_socket)
     try:
         await version.require_current(database)
         config = configured(build(settings, database, operations, sealing_key, board), settings)
