@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -31,6 +32,10 @@ class Supervisor:
     async def run(self) -> int:
         """Serves until SIGTERM or SIGINT; returns the exit status."""
         telemetry.start("supervisor", self._settings.log_level)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (most, most)
+        )  # for the processes: connections are descriptors
         for_api, for_proxy = self._api_sockets(), self._proxy_sockets()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

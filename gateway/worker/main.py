@@ -106,6 +106,7 @@ async def _serve(settings: Settings, desk: Desk) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         timeout_keep_alive=600,
         timeout_graceful_shutdown=int(settings.drain_timeout),

@@ -20,7 +20,6 @@ from gateway.proxy.entrance.streams import Stream
 from gateway.proxy.wire.hooks import StoreWantedHook, Wanted
 
 _log = logging.getLogger(__name__)
-_NOWHERE = ("", 0)
 
 
 class Handler(ProxyConnectionHandler):
@@ -50,22 +49,25 @@ class Handler(ProxyConnectionHandler):
                     _log.exception("an addon failed at %s", hook.name)
 
     async def open_connection(self, command: commands.OpenConnection) -> None:
-        """Serves a connection to a store for its whole life, on the socket that an addon has for it."""
+        """Serves a connection to a store for its whole life, on the socket that an addon has for it.
+
+        There may be one for each request of the client, where mitmproxy lets five be: those that wait for
+        one, where the store speaks HTTP/1.1, would fill the client's window, which those that run need.
+        """
         server, stream = command.connection, None
         wanted, failed = Wanted(self.client, server), "the connection was not waited for"
-        async with self.max_conns[server.address or _NOWHERE]:
-            try:
-                await self.handle_hook(StoreWantedHook(wanted))
-                failed = wanted.refused
-                if wanted.sock is not None:
-                    loop = asyncio.get_running_loop()
-                    _, stream = await loop.create_connection(Stream, sock=wanted.sock)
-            finally:
-                if stream is None:
-                    server.error = failed
-                    await self.server_event(events.OpenConnectionCompleted(command, failed))
-            if stream is not None:
-                await self._serve_store(command, stream)
+        try:
+            await self.handle_hook(StoreWantedHook(wanted))
+            failed = wanted.refused
+            if wanted.sock is not None:
+                loop = asyncio.get_running_loop()
+                _, stream = await loop.create_connection(Stream, sock=wanted.sock)
+        finally:
+            if stream is None:
+                server.error = failed
+                await self.server_event(events.OpenConnectionCompleted(command, failed))
+        if stream is not None:
+            await self._serve_store(command, stream)
 
     async def _serve_store(self, command: commands.OpenConnection, stream: Any) -> None:
         server = command.connection

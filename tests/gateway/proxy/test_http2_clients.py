@@ -1,6 +1,7 @@
 """Clients with HTTP/2: nothing of it becomes a second request in HTTP/1.1, and floods end."""
 
 import time
+from pathlib import Path
 
 import pytest
 from hyperframe.frame import (
@@ -323,3 +324,18 @@ def test_a_client_that_takes_nothing_of_a_flood_is_ended_and_others_served(
             assert resident(guarded) - before < 64 * MIB
             with http2(guarded, guarded_account, store) as client:
                 assert client.ask(1, client.request("GET", "/small")) == 200
+
+
+def test_many_uploads_at_a_time_on_one_connection_all_end(
+    guarded: Proxied, guarded_account: Account, store: Apache, tmp_path: Path
+) -> None:
+    """By curl, whose uploads share one connection, to a store that takes one request on each of its own."""
+    content = bytes(range(256)) * (16 * MIB // 1024)  # 4 MiB each: together more than any window
+    (tmp_path / "up").write_bytes(content)
+    words: list[str] = []
+    for number in range(24):
+        words += ["-T", str(tmp_path / "up"), f"{store.url}at-once-{number}"]
+    code, said = guarded.curl(guarded_account, "--http2", "--parallel", "--parallel-max", "24", *words)
+    assert code in (201, 204), said
+    for number in range(24):
+        assert (store.data / f"at-once-{number}").read_bytes() == content

@@ -171,3 +171,12 @@ def test_a_taken_port_is_said_before_anything_starts(several: Proxied, tmp_path:
     assert done.returncode == 1
     assert "the native proxy can't listen on 127.0.0.1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_process_may_have_as_many_connections_as_the_machine_lets_it(several: Proxied) -> None:
+    found = several.processes()
+    assert len(found) >= 4  # supervisor, worker, api, proxies
+    for process in found:
+        limits = (process / "limits").read_text()
+        soft, hard = limits.partition("Max open files")[2].split()[:2]
+        assert soft == hard
