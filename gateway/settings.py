@@ -1,11 +1,12 @@
 """Every setting of the gateway, read once: options over environment (`ISTHMUS_*`) over `isthmus.toml`."""
 
 import os
+import tomllib
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,6 +16,10 @@ from pydantic_settings import (
 
 # a host's name in lower case, and a port or not: no address, since TLS says no name to one
 _PLACE = r"^([a-z0-9_-]+\.)*[a-z]([a-z0-9-]*[a-z0-9])?(:[0-9]{1,5})?$"
+
+
+class BadSetting(ValueError):
+    """A setting that can't be: which, why and where it is set, without what was given."""
 
 
 class Settings(BaseSettings):
@@ -135,13 +140,26 @@ class Settings(BaseSettings):
 def load(data: Path | None = None, **options: Any) -> Settings:
     """The settings for a data folder. Options that are None count as not given.
 
-    Raises pydantic's ValidationError, which names the setting.
+    Raises BadSetting for the first that is wrong.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return _load(data, {name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        name = ".".join(map(str, fault["loc"]))
+        why = "there is no such setting" if fault["type"] == "extra_forbidden" else fault["msg"]
+        raise BadSetting(
+            f"setting {name}: {why}. Settings are options, ISTHMUS_* in the environment, "
+            "and lines of isthmus.toml; 'isthmus config show' lists them"
+        ) from None
+
+
+def _load(data: Path | None, given: dict[str, Any]) -> Settings:
     folder = (data or Settings().data).absolute()
+    file = folder / "isthmus.toml"
 
     class WithFile(Settings):
-        model_config = SettingsConfigDict(toml_file=folder / "isthmus.toml")
+        model_config = SettingsConfigDict(toml_file=file)
 
         @classmethod
         def settings_customise_sources(
@@ -154,7 +172,12 @@ def load(data: Path | None = None, **options: Any) -> Settings:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
-    return WithFile(data=folder, **given)
+    try:
+        return WithFile(data=folder, **given)
+    except tomllib.TOMLDecodeError as error:
+        raise BadSetting(f"{file} is not TOML: {error}") from None
+    except OSError as error:
+        raise BadSetting(f"{file} can't be read: {error.strerror}") from None
 
 
 def in_environment(name: str) -> bool:

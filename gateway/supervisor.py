@@ -99,7 +99,7 @@ class Supervisor:
         while not self._stopping.is_set():
             started = loop.time()
             child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gateway.cli.main", "process", role, "--with-parent"),
+                *(sys.executable, "-P", "-m", "gateway.cli.main", "process", role, "--with-parent"),
                 *("--number", str(number), *words),
                 env=self._environment(),
                 pass_fds=descriptors,

@@ -71,8 +71,8 @@ class Demo:
         self._private = private
         self._stack = stack
         self._data = folder / "data"
-        self._isthmus = [sys.executable, "-m", "gateway.cli.main"]
-        self._agent = [sys.executable, "-c", "from connect_agent.cli import main; main()"]
+        self._isthmus = [sys.executable, "-P", "-m", "gateway.cli.main"]
+        self._agent = [sys.executable, "-P", "-c", "from connect_agent.cli import main; main()"]
 
     def run(self) -> None:
         """Every step. Raises SystemExit with what went wrong."""

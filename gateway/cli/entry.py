@@ -2,9 +2,18 @@
 
 import sys
 
+_INTERRUPTED = 130  # as shells give it
+
 
 def main() -> None:
     """The entry of `isthmus`. On an install of the agent alone it ends with how to get the rest."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # while modules are still being loaded; a running command has its own way
+        sys.exit(_INTERRUPTED)
+
+
+def _main() -> None:
     if sys.argv[1:2] == ["mcp"]:  # a client of a gateway elsewhere: it must not need one's libraries
         from gateway.cli.mcp import alone
 

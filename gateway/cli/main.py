@@ -80,8 +80,11 @@ def process(
 
 
 def main() -> None:
-    """The entry of `isthmus`."""
-    app()
+    """The entry of `isthmus`; a setting that is wrong ends any command with what to do."""
+    try:
+        app()
+    except gateway_settings.BadSetting as error:
+        raise SystemExit(f"isthmus: {error}") from None
 
 
 if __name__ == "__main__":
