@@ -15,6 +15,8 @@ from store.queries import accounts, audit
 from store.queries import tokens as access_tokens
 from store.tables import Account
 
+_SAID = {"missing": "is missing", "extra_forbidden": "is no setting of this connector"}
+
 
 def checked(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
     """The connector's settings. Raises BadSettings for the first that is wrong."""
@@ -27,7 +29,7 @@ def checked(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
 def first_fault(error: ValidationError) -> BadSettings:
     """The first of pydantic's findings, without what was given."""
     fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    text = "is missing" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+    text = _SAID.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     return BadSettings(f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {text}")
 
 

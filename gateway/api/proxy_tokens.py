@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from gateway.access import NotYours, tokens
+from gateway.access.native import require_native
 from gateway.access.placeholders import placeholder
 from gateway.access.reads import reading
 from gateway.access.scopes import BadScope, Scope
@@ -33,6 +34,7 @@ async def index(call: Call) -> Response:
 async def add(call: Call) -> Response:
     """A new token, shown this once with the keys that S3's programs sign with, and how to reach the proxy."""
     account = await call.store()
+    require_native(account.service)
     given = await json_object(call)
     name = parameters.optional_text(given, "name") or ""
     if len(name) > _LONGEST_NAME:

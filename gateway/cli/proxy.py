@@ -7,15 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from connectors.interface import Unsupported
 from gateway.access import tokens
+from gateway.access.native import require_native
 from gateway.access.placeholders import placeholder
 from gateway.access.scopes import BadScope, Scope
 from gateway.cli import authority
 from gateway.cli.output import Data, Json, fail, run, show, show_rows
 from gateway.cli.state import State, opened
 from store.queries import accounts, audit, proxy_tokens
-from store.tables import ProxyToken
+from store.tables import Account, ProxyToken
 
 proxy = typer.Typer(help="The native proxy: tokens, certificate authority, metrics.", no_args_is_help=True)
 token = typer.Typer(help="Tokens that may less than their account.", no_args_is_help=True)
@@ -58,6 +61,7 @@ def list_tokens(
 
     async def work() -> Sequence[ProxyToken]:
         async with opened(data) as state, state.database.session() as session:
+            await _require(session, account)
             return await proxy_tokens.of_account(session, account)
 
     show_rows("tokens", [_row(row) for row in run(work())], as_json)
@@ -83,8 +87,10 @@ async def issue(
     made = tokens.make()
     expires = None if hours is None else datetime.now(UTC) + timedelta(hours=hours)
     async with state.database.session() as session:
-        if await accounts.fetch(session, account) is None:
-            fail(f"there is no account {account}: 'isthmus account add' prints the ID")
+        try:
+            require_native((await _require(session, account)).service)
+        except Unsupported as error:
+            fail(f"account {account}: {error.message}")
         row = await proxy_tokens.create(
             session,
             account,
@@ -108,6 +114,13 @@ async def end(state: State, token_id: int) -> bool:
         if ended:
             await audit.append(session, "cli", "proxy_token.revoke", str(token_id), {})
         return ended
+
+
+async def _require(session: AsyncSession, account: int) -> Account:
+    found = await accounts.fetch(session, account)
+    if found is None:
+        fail(f"there is no account {account}: 'isthmus account list' shows them")
+    return found
 
 
 def _row(row: ProxyToken) -> dict[str, Any]:
