@@ -9,11 +9,11 @@ import typer
 from connectors import registry
 from connectors.interface import Settings, StoreError, Unsupported
 from gateway.access import connecting
-from gateway.cli.output import Data, Json, fail, run, show
+from gateway.cli.output import Data, Json, fail, run, show, show_rows
 from gateway.cli.state import State, opened
 from gateway.operations import AccountRef, WorkerUnavailable
 from gateway.operations.errors import BadSettings
-from store.queries import applications, networks
+from store.queries import accounts, applications, networks
 
 account = typer.Typer(help="Accounts: connected stores.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ account = typer.Typer(help="Accounts: connected stores.", no_args_is_help=True)
 @account.command("add")
 def add(
     service: str,
-    app: Annotated[str, typer.Option(help="The application's ID.")],
+    app: Annotated[str, typer.Option(help="The application's ID ('isthmus app list').")],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting, key=value; key=@FILE reads a file, key=- standard input."),
@@ -46,12 +46,38 @@ def add(
     show(run(work()), as_json)
 
 
+@account.command("list")
+def list_accounts(
+    app: Annotated[str | None, typer.Option(help="Only this application's.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Every account with its ID, its store and its network; no secret and no token."""
+
+    async def work() -> list[dict[str, object]]:
+        async with opened(data) as state, state.database.session() as session:
+            named = {found.id: found.name for found in await networks.every(session)}
+            return [
+                {
+                    "id": found.id,
+                    "service": found.service,
+                    "account": found.display_name,
+                    "network": None if found.network_id is None else named[found.network_id],
+                    "app": found.application_id,
+                    "works": found.enabled and found.active,
+                }
+                for found in await accounts.every(session, app)
+            ]
+
+    show_rows("accounts", run(work()), as_json)
+
+
 async def _add(
     state: State, service: str, app: str, settings: Settings, network: str | None
 ) -> dict[str, object]:
     async with state.database.session() as session:
         if await applications.fetch(session, app) is None:
-            fail(f"there is no application {app}: 'isthmus app create' prints the ID")
+            fail(f"there is no application {app}: 'isthmus app list' shows them")
         network_id = None
         if network is not None:
             found = await networks.by_name(session, network)

@@ -21,13 +21,14 @@ from store.queries import accounts
 authority = typer.Typer(help="The certificate authority that the proxy's clients trust.")
 
 _TRUST = """To trust it:
-  Debian, Ubuntu   sudo cp FILE /usr/local/share/ca-certificates/isthmus.crt && sudo update-ca-certificates
-  Fedora, RHEL     sudo cp FILE /etc/pki/ca-trust/source/anchors/isthmus.pem && sudo update-ca-trust
-  macOS            sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain FILE
-  Windows          certutil -addstore -f ROOT FILE
+  Debian, Ubuntu   sudo cp {file} /usr/local/share/ca-certificates/isthmus.crt && sudo update-ca-certificates
+  Fedora, RHEL     sudo cp {file} /etc/pki/ca-trust/source/anchors/isthmus.pem && sudo update-ca-trust
+  macOS            sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain {file}
+  Windows          certutil -addstore -f ROOT {file}
   Firefox          Settings, Certificates, View Certificates, Authorities, Import
-  one program      SSL_CERT_FILE=FILE REQUESTS_CA_BUNDLE=FILE CURL_CA_BUNDLE=FILE NODE_EXTRA_CA_CERTS=FILE
-                   AWS_CA_BUNDLE=FILE GIT_SSL_CAINFO=FILE; 'isthmus exec' sets them all"""
+  one program      SSL_CERT_FILE={file} REQUESTS_CA_BUNDLE={file} CURL_CA_BUNDLE={file}
+                   NODE_EXTRA_CA_CERTS={file} AWS_CA_BUNDLE={file}
+                   GIT_SSL_CAINFO={file}; 'isthmus exec' sets them all"""
 
 
 @authority.callback(invoke_without_command=True)
@@ -44,7 +45,7 @@ def ca(context: typer.Context, data: Data = None, as_json: Json = False) -> None
         show({"file": str(settings.proxy_ca), "certificate": pem}, as_json)
         return
     typer.echo(pem, nl=False)
-    typer.echo(_TRUST.replace("FILE", str(settings.proxy_ca)), err=True)
+    typer.echo(_TRUST.format(file=settings.proxy_ca), err=True)
 
 
 @authority.command("status")
@@ -77,6 +78,8 @@ def rotate(
         return
     hosts, left_out = _accounts_hosts(data) if for_accounts else ([], [])
     wanted = [*hosts, *(host or ())] if for_accounts or host else None
+    if wanted == []:
+        fail("no account has a host with TLS that the proxy serves: name hosts by --host, or add accounts")
     made = _stepped(settings, lambda: rotation.rotate(settings.keys, overlap, wanted, again=again))
     for why in left_out:
         typer.echo(f"isthmus: left out: {why}", err=True)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import orjson
 import typer
@@ -14,9 +15,11 @@ from gateway.access import authorities, tokens
 from gateway.cli.output import Data, Json, fail, run, show, show_rows
 from gateway.cli.state import State, opened
 from gateway.operations import TunnelView, WorkerUnavailable
+from gateway.settings import Settings
 from store.errors import Duplicate
 from store.queries import audit, networks
 
+_HERE_ALONE = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")  # noqa: S104  compared
 network = typer.Typer(help="Private networks that agents open.", no_args_is_help=True)
 agent = typer.Typer(help="Agents in private networks.", no_args_is_help=True)
 
@@ -56,8 +59,11 @@ def invite(
             secret = tokens.make()
             await networks.add_enrolment(session, found.id, tokens.digest(secret), expires)
             await audit.append(session, "cli", "network.invite", str(found.id), {})
+            gateway = url or _public(state.settings)
+            _warn_of(gateway)
             return {
-                "token": _token(state, url, name, secret, expires),
+                "token": _token(state, gateway, name, secret, expires),
+                "gateway": gateway,
                 "expires": expires.isoformat().replace("+00:00", "Z"),
             }
 
@@ -132,12 +138,29 @@ def revoke(agent_id: int, data: Data = None, as_json: Json = False) -> None:
     show(run(work()), as_json)
 
 
-def _token(state: State, url: str | None, name: str, secret: str, expires: datetime) -> str:
+def _public(settings: Settings) -> str:
+    """The gateway's URL as others are told it."""
+    return settings.public_url or f"http://{settings.host}:{settings.port}"
+
+
+def _warn_of(gateway: str) -> None:
+    """Says so where an agent on another machine can't reach this URL."""
+    place = urlsplit(gateway)
+    if place.scheme not in ("http", "https") or not place.hostname:
+        fail(f"{gateway!r} is no URL such as https://gateway.example")
+    if place.hostname in _HERE_ALONE:
+        typer.echo(
+            f"isthmus: the token says that the gateway is {gateway}, which only this machine reaches. "
+            "For an agent elsewhere give --url https://GATEWAY, or set public_url in isthmus.toml",
+            err=True,
+        )
+
+
+def _token(state: State, gateway: str, name: str, secret: str, expires: datetime) -> str:
     """The token's text: what the agent must know to find this gateway and to recognise it."""
-    settings = state.settings
-    public = (settings.keys / "hub.pub").read_bytes()
+    public = (state.settings.keys / "hub.pub").read_bytes()
     fields = {
-        "g": url or settings.public_url or f"http://{settings.host}:{settings.port}",
+        "g": gateway,
         "n": name,
         "s": secret,
         "f": hashlib.sha256(public).hexdigest(),

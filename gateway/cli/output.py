@@ -33,7 +33,7 @@ def show(result: Mapping[str, Any], as_json: bool) -> None:
         sys.stdout.write(orjson.dumps(result, default=str).decode() + "\n")
         return
     for name, value in result.items():
-        _out.print(f"{name}: {value}", markup=False)
+        _out.print(f"{name}: {_said(value)}", markup=False)
 
 
 def show_rows(name: str, rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -46,8 +46,21 @@ def show_rows(name: str, rows: list[dict[str, Any]], as_json: bool) -> None:
         return
     table = Table(*rows[0])
     for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))  # as it is: no markup in it
+        table.add_row(*(Text(_said(value)) for value in row.values()))  # as it is: no markup in it
     _out.print(table)
+
+
+def _said(value: object) -> str:
+    """A value for people: `-` for none, and no brackets."""
+    if value is None:
+        return "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ("\n" if any(isinstance(one, Mapping) for one in value) else ", ").join(
+            map(_said, value)
+        ) or "-"
+    return str(value)
 
 
 def run[T](work: Coroutine[Any, Any, T]) -> T:

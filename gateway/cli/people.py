@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from gateway.access import passwords, tokens
-from gateway.cli.output import Data, Json, fail, run, show
+from gateway.cli.output import Data, Json, fail, run, show, show_rows
 from gateway.cli.state import opened
 from store import envelope
 from store.errors import Duplicate
@@ -79,6 +79,20 @@ def create_app(
     show(run(work()), as_json)
 
 
+@app.command("list")
+def list_apps(data: Data = None, as_json: Json = False) -> None:
+    """Every application with its ID and its developer."""
+
+    async def work() -> list[dict[str, object]]:
+        async with opened(data) as state, state.database.session() as session:
+            return [
+                {"id": found.id, "name": found.name, "developer": email}
+                for found, email in await applications.every(session)
+            ]
+
+    show_rows("applications", run(work()), as_json)
+
+
 @app.command("events")
 def switch_events(
     app: str,
@@ -92,7 +106,7 @@ def switch_events(
         async with opened(data) as state_, state_.database.session() as session:
             found = await applications.fetch(session, app)
             if found is None:
-                fail(f"there is no application {app}: 'isthmus app create' prints the ID")
+                fail(f"there is no application {app}: 'isthmus app list' shows them")
             if state is not None:
                 found.events_enabled = state == "on"
                 told = {"events_enabled": found.events_enabled}

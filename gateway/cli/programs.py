@@ -37,6 +37,13 @@ _TAKEN_AWAY = (
 )
 
 
+_LONGEST_REFUSAL = 64 * 1024
+_ADVICE = {
+    401: ": look at ISTHMUS_TOKEN, or ISTHMUS_API_KEY",
+    404: ": --account has to be the ID of an account of that token, or of that key's application",
+}
+
+
 @dataclass(frozen=True)
 class Lent:
     """What one run is lent: the proxy with the token in it, the authority, keys, and how to give it back."""
@@ -49,7 +56,7 @@ class Lent:
 
 def exec_(
     command: Annotated[list[str], typer.Argument(help="The program and its arguments, behind --.")],
-    account: Annotated[int, typer.Option(help="The account's ID.")],
+    account: Annotated[int, typer.Option(help="The account's ID ('isthmus account list').")],
     read_only: Annotated[bool, typer.Option("--read-only", help="Only methods that change nothing.")] = False,
     gateway: Annotated[
         str | None, typer.Option(help="URL of a gateway elsewhere; its token is in ISTHMUS_TOKEN.")
@@ -173,9 +180,27 @@ def _ask(method: str, url: str, body: dict[str, Any] | None = None) -> Any:
         with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310  checked
             return json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
-        _fail(f"the gateway answered {error.code}: {error.read(1000).decode(errors='replace')}")
+        _fail(_refusal(url, error))
     except OSError as error:
-        _fail(f"the gateway can't be reached: {error}")
+        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        _fail(f"the gateway {_origin(url)} can't be reached: {getattr(why, 'strerror', None) or why}")
+
+
+def _refusal(url: str, error: urllib.error.HTTPError) -> str:
+    """The API's own words; what answers otherwise is not a gateway's API."""
+    try:
+        said = str(json.loads(error.read(_LONGEST_REFUSAL))["message"])
+    except (ValueError, KeyError, TypeError):
+        return (
+            f"{_origin(url)} answered {error.code}, and not as a gateway's API: is it the right URL and port?"
+        )
+    return f"the gateway answered {error.code}: {said}{_ADVICE.get(error.code, '')}"
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port, without a name and a password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _authorization() -> str:

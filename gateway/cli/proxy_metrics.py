@@ -22,6 +22,7 @@ from gateway.proxy.counting.metrics import BOUNDS, Counts, Pair, summed
 from gateway.settings import Settings
 
 _WINDOW: Final = 60.0  # seconds that the percentiles of the live view are of
+_WIDE: Final = 200  # columns where there is no terminal: nothing is cut
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -33,6 +34,8 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """What all proxy processes counted since each was started, by account and host."""
+    if prometheus and as_json:
+        fail("--prometheus and --json exclude each other")
     told = _reports(gateway_settings.load(data))
     if prometheus:
         typer.echo(exposition.exposed(told), nl=False)
@@ -73,15 +76,19 @@ def top(
     samples = deque([_sample(settings)])
     if once:
         time.sleep(interval)
-        Console().print(frame(_sample(settings), samples[0], None, sort))
+        console = Console()
+        if not console.is_terminal:
+            console.width = _WIDE
+        console.print(fitting(console, _sample(settings), samples[0], None, sort))
         return
     ended = threading.Event()
     for signalled in (signal.SIGINT, signal.SIGTERM):  # between two frames: the terminal is left clean
         signal.signal(signalled, lambda *_: ended.set())
-    with Live(console=Console(), screen=True, auto_refresh=False) as live:
+    console = Console()
+    with Live(console=console, screen=True, auto_refresh=False) as live:
         while not ended.wait(interval):
             now = _sample(settings)
-            live.update(frame(now, samples[-1], samples[0], sort), refresh=True)
+            live.update(fitting(console, now, samples[-1], samples[0], sort), refresh=True)
             samples.append(now)
             while now.at - samples[0].at > _WINDOW:
                 samples.popleft()
@@ -124,21 +131,43 @@ _KEYS: Final[dict[Sort, Callable[[Row], float]]] = {
 }
 
 
-def frame(now: Sample, before: Sample, window: Sample | None, sort: Sort) -> Table:
+_CELLS: Final[dict[str, Callable[[Row], str]]] = {
+    "req/s": lambda row: f"{row.requests:.1f}",
+    "up/s": lambda row: _size(row.up),
+    "down/s": lambda row: _size(row.down),
+    "conns": lambda row: str(row.connections),
+    "in flight": lambda row: str(row.in_flight),
+    "err/s": lambda row: f"{row.errors:.1f}",
+    "p50": lambda row: _milliseconds(row.p50),
+    "p99": lambda row: _milliseconds(row.p99),
+}
+_LEFT_OUT: Final = ("conns", "p50", "in flight", "err/s", "p99", "up/s", "down/s")  # one by one, if narrow
+
+
+def fitting(console: Console, now: Sample, before: Sample, window: Sample | None, sort: Sort) -> Table:
+    """The view with as many columns as the terminal has room for."""
+    for count in range(len(_LEFT_OUT) + 1):
+        table = frame(now, before, window, sort, without=_LEFT_OUT[:count])
+        if console.measure(table, options=console.options.update(width=_WIDE)).maximum <= console.width:
+            break
+    return table
+
+
+def frame(
+    now: Sample, before: Sample, window: Sample | None, sort: Sort, *, without: Sequence[str] = ()
+) -> Table:
     """The view: rates since `before`, times since `window` (None: since the processes started)."""
-    title = f"{now.processes} proxy processes, {now.clients} connections"
+    columns = {name: cell for name, cell in _CELLS.items() if name not in without}
+    title = f"proxy processes: {now.processes}, connections: {now.clients}"
     table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False)
     for name in ("account", "host"):
         table.add_column(name, no_wrap=True)
-    for name in ("req/s", "up/s", "down/s", "conns", "in flight", "err/s", "p50", "p99"):
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     rows = [_row(pair, counts, now, before, window) for pair, counts in now.total.items()]
     for row in sorted(rows, key=_KEYS[sort], reverse=True):
-        cells = (
-            *("-" if row.account is None else str(row.account), row.host, f"{row.requests:.1f}"),
-            *(_size(row.up), _size(row.down), str(row.connections), str(row.in_flight)),
-            *(f"{row.errors:.1f}", _milliseconds(row.p50), _milliseconds(row.p99)),
-        )
+        place = ("-" if row.account is None else str(row.account), row.host)
+        cells = (*place, *(cell(row) for cell in columns.values()))
         table.add_row(*map(Text, cells))  # as it is: no markup in it
     return table
 

@@ -68,6 +68,12 @@ async def count(session: AsyncSession, application_id: str, **filters: Any) -> i
     return await session.scalar(_filtered(select(func.count(Account.id)), application_id, **filters)) or 0
 
 
+async def every(session: AsyncSession, application_id: str | None = None) -> Sequence[Account]:
+    """Every account, or every one of the application, in id order."""
+    wanted = select(Account) if application_id is None else _filtered(select(Account), application_id)
+    return (await session.scalars(wanted.order_by(Account.id))).all()
+
+
 async def usable(session: AsyncSession) -> Sequence[Account]:
     """Every account of anybody's that is on, in id order."""
     on = select(Account).where(Account.enabled, Account.active)

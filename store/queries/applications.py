@@ -6,20 +6,32 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store.tables import ApiKey, Application
+from store.tables import ApiKey, Application, Developer
 
 
 async def create(session: AsyncSession, developer_id: int, name: str, **fields: object) -> Application:
     """The new application, with a random id and no key yet."""
-    application = Application(id=secrets.token_urlsafe(18), developer_id=developer_id, name=name, **fields)
+    application = Application(id=_random_id(), developer_id=developer_id, name=name, **fields)
     session.add(application)
     await session.flush()
     return application
 
 
+def _random_id() -> str:
+    """At least 130 random bits; a command takes it as an argument, so it begins with no dash."""
+    return secrets.token_urlsafe(18).lstrip("-_")
+
+
 async def fetch(session: AsyncSession, application_id: str) -> Application | None:
     """The application, or None."""
     return await session.get(Application, application_id)
+
+
+async def every(session: AsyncSession) -> Sequence[tuple[Application, str]]:
+    """Every application with its developer's e-mail address, in the order of addresses and names."""
+    owned = select(Application, Developer.email).join(Developer)
+    rows = await session.execute(owned.order_by(Developer.email, Application.name, Application.id))
+    return [(application, email) for application, email in rows]
 
 
 async def owned_by(
