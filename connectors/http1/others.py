@@ -19,16 +19,17 @@ _CALLERS = frozenset(
     {
         *("host", "authorization", "proxy-authorization"),
         *("x-http-method-override", "x-http-method", "x-method-override"),  # another method than was judged
+        *("x-original-url", "x-rewrite-url"),  # another target
     }
 )
 _PORTS = {"http": 80, "https": 443}
-# those of HTTP (RFC 9110, RFC 5789) and WebDAV (RFC 4918); others name resources in their body
-_BY_TARGET = frozenset(
+BY_TARGET = frozenset(
     {
         *("GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE", "PROPFIND", "PROPPATCH", "MKCOL"),
         *("COPY", "MOVE", "LOCK", "UNLOCK"),
     }
 )
+"""Methods of HTTP (RFC 9110, RFC 5789) and WebDAV (RFC 4918); others name resources in their body."""
 
 
 def require_origin(request: Request, origins: Iterable[Origin]) -> None:
@@ -45,7 +46,7 @@ def require_below(request: Request, origin: Origin) -> None:
     below(request.target.partition("?")[0], origin.path)
     for address in values(request, "destination"):
         below_url(address, origin)
-    if origin.path != "/" and request.method not in _BY_TARGET:
+    if origin.path != "/" and request.method not in BY_TARGET:
         raise NotPermitted(f"{request.method} could name what is not below the account's URL")
 
 

@@ -29,7 +29,9 @@ class Scrubber:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = sorted(
-            {secret.encode() for secret in secrets if len(secret) >= _SHORTEST}, key=len, reverse=True
+            {form.encode() for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST},
+            key=len,
+            reverse=True,
         )
         self._held = b""
         self._left = LARGEST_BODY
@@ -72,3 +74,8 @@ class Scrubber:
                     longest = size
                     break
         return longest
+
+
+def _forms(secret: str) -> tuple[str, str]:
+    """The secret, and what of a Base64 one is left where its padding is dropped, or written as %3D."""
+    return secret, secret.rstrip("=")

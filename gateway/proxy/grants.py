@@ -8,14 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
+from connectors.http1.others import BY_TARGET
 from connectors.interface import Origin
 
 READING = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
 """Methods that change nothing (RFC 9110, 9.2.1; RFC 4918; RFC 3253; RFC 5323)."""
 _ECHOES = frozenset({"TRACE", "TRACK"})
 _OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+_SECOND_PLACES = frozenset({"destination", "x-ms-copy-source", "x-ms-rename-source"})
+"""Headers with a URL or path that a request is about too (RFC 4918, 10.3; Azure's Copy Blob, Path Create)."""
+_COPY_SOURCE = "x-amz-copy-source"  # a bucket and a key: not as they stand in the target
 _PORTS = {"http": 80, "https": 443}
 _UNFIT = re.compile(r"[\x00-\x20\x7f\\#]")
 _SLASHES = re.compile(r"%(2f|5c|00|25)", re.IGNORECASE)
@@ -93,6 +97,36 @@ class Grant:
         """
         if (self.read_only or self.methods) and (found := _OVERRIDES.intersection(header_names)):
             raise Denied(403, f"this token limits methods: {min(found)} is not let through")
+
+    def require_second_places(self, origin: Origin, method: str, fields: Iterable[tuple[str, str]]) -> None:
+        """Raises Denied where the token limits paths and the request may be about more than its target.
+
+        The account's own limits are the worker's to keep. The fields have their names in lower case.
+        """
+        if not self.paths:
+            return
+        if method not in BY_TARGET:
+            raise Denied(403, f"this token limits paths: {method} could name others in its body")
+        for name, value in fields:
+            if name == _COPY_SOURCE:
+                raise Denied(403, f"this token limits paths: {name} is not let through")
+            if name in _SECOND_PLACES:
+                self._require_place(origin, name, value)
+
+    def _require_place(self, origin: Origin, name: str, value: str) -> None:
+        if _UNFIT.search(value):  # tabs, which urlsplit takes off, among them
+            raise Denied(400, f"{name} has characters that no URL has")
+        try:
+            place = urlsplit(value)
+        except ValueError:
+            raise Denied(400, f"{name} is no URL") from None
+        is_here = place.scheme.lower() == origin.scheme and names(place.netloc, origin)
+        if (place.scheme or value.startswith("//")) and not is_here:
+            raise Denied(403, f"this token limits paths: {name} is for another host")
+        path = plain_path(place.path)
+        _require_one_reading(place.path, path)
+        if not any(covers(prefix, path) for prefix in self.paths):
+            raise Denied(403, f"this token does not let the path in {name} through")
 
     def _require_listed(self, host: str, port: int) -> None:
         if self.hosts and not {host, f"{host}:{port}"} & set(self.hosts):

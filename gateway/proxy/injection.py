@@ -161,6 +161,8 @@ class Injection:
             target=request.path,
         )
         grant.require_plain_method(name.lower() for name in request.headers)
+        fields = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in request.headers.fields]
+        grant.require_second_places(origin, request.method, fields)
         hosts = request.headers.get_all("host")
         said = [*hosts, request.authority] if request.authority else hosts
         if not said or len(hosts) > 1 or not all(names(one, origin) for one in said):
@@ -223,6 +225,7 @@ class Injection:
         if response is None or REFUSAL in flow.metadata:
             return
         scrubber = Scrubber(sent.secrets if sent else ())
+        response.reason = scrubber.text(response.reason)
         response.headers = shown(response.headers, scrubber, keeps_cookies=self._keeps_cookies)
         response.stream = scrubber.body(response.headers.get)
 
