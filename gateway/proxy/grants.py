@@ -19,7 +19,10 @@ _ECHOES = frozenset({"TRACE", "TRACK"})
 _OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
 _SECOND_PLACES = frozenset({"destination", "x-ms-copy-source", "x-ms-rename-source"})
 """Headers with a URL or path that a request is about too (RFC 4918, 10.3; Azure's Copy Blob, Path Create)."""
-_COPY_SOURCE = "x-amz-copy-source"  # a bucket and a key: not as they stand in the target
+_SOURCES = frozenset({"x-amz-copy-source", "x-amz-rename-source", "x-goog-copy-source"})
+"""Those with a bucket and a key, which do not stand in the target so."""
+_SECOND_PATHS = re.compile(r"/b/[^/]+/o/[^/]+/(copyTo|rewriteTo|moveTo|compose)(/|$)")
+"""Of Google's JSON API (Objects): behind one object's name, an act that names others."""
 _PORTS = {"http": 80, "https": 443}
 _UNFIT = re.compile(r"[\x00-\x20\x7f\\#]")
 _SLASHES = re.compile(r"%(2f|5c|00|25)", re.IGNORECASE)
@@ -82,6 +85,8 @@ class Grant:
             raise Denied(403, f"this token does not let {method} through")
         if self.paths and not any(covers(prefix, path) for prefix in self.paths):
             raise Denied(403, "this token does not let this path through")
+        if self.paths and _SECOND_PATHS.search(target.partition("?")[0]):
+            raise Denied(403, "this token limits paths: this one names a second object")
         return origin
 
     def require_passing(self, host: str, port: int) -> None:
@@ -108,7 +113,7 @@ class Grant:
         if method not in BY_TARGET:
             raise Denied(403, f"this token limits paths: {method} could name others in its body")
         for name, value in fields:
-            if name == _COPY_SOURCE:
+            if name in _SOURCES:
                 raise Denied(403, f"this token limits paths: {name} is not let through")
             if name in _SECOND_PLACES:
                 self._require_place(origin, name, value)
@@ -124,7 +129,7 @@ class Grant:
         if (place.scheme or value.startswith("//")) and not is_here:
             raise Denied(403, f"this token limits paths: {name} is for another host")
         path = plain_path(place.path)
-        _require_one_reading(place.path, path)
+        _require_one_reading(place.path, path, flat=origin.flat_names)
         if not any(covers(prefix, path) for prefix in self.paths):
             raise Denied(403, f"this token does not let the path in {name} through")
 

@@ -1,6 +1,8 @@
 """A token for some paths, and what else a request may be about: other places named in its headers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -51,9 +53,40 @@ def test_a_second_place_within_them_is_fine(place: str) -> None:
     LIMITED.require_second_places(HOST, "MOVE", [("destination", place)])
 
 
-def test_a_source_in_the_stores_own_way_is_refused() -> None:
+@pytest.mark.parametrize("name", ["x-amz-copy-source", "x-amz-rename-source", "x-goog-copy-source"])
+def test_a_source_in_the_stores_own_way_is_refused(name: str) -> None:
     with pytest.raises(Denied):
-        LIMITED.require_second_places(HOST, "PUT", [("x-amz-copy-source", "/mine/a")])
+        LIMITED.require_second_places(HOST, "PUT", [(name, "/mine/a")])
+
+
+@pytest.mark.parametrize(
+    ("act", "fine"),
+    [
+        ("", True),
+        ("/acl", True),
+        ("/rewriteTo/b/bucket/o/yours%2Fb", False),
+        ("/copyTo/b/bucket/o/yours%2Fb?alt=json", False),
+        ("/moveTo/o/yours%2Fb", False),
+        ("/compose", False),
+    ],
+)
+def test_googles_acts_on_a_second_object_are_beyond_some_paths(act: str, fine: bool) -> None:
+    place = Origin("https", "storage.example", 443, "/storage/v1/b/bucket/", flat_names=True)
+    limited = Grant(1, 1, "a token", paths=("/storage/v1/b/bucket/o/mine",))
+    target = f"/storage/v1/b/bucket/o/mine%2Fa{act}"
+    asked: dict[str, Any] = {
+        "method": "POST",
+        "scheme": "https",
+        "host": "storage.example",
+        "port": 443,
+        "target": target,
+    }
+    if fine:
+        assert limited.require([place], **asked) is place
+    else:
+        with pytest.raises(Denied, match="a second object"):
+            limited.require([place], **asked)
+    assert replace(limited, paths=()).require([place], **asked) is place
 
 
 @pytest.mark.parametrize("method", ["SEARCH", "REPORT", "BIND", "REBIND"])
