@@ -10,6 +10,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
 from connectors.interface import Origin
@@ -79,9 +80,10 @@ class Access:
 
     def _counted(self, address: str, denied: Denied) -> Denied:
         """A wrong token; one too many from its address says so. A right one is let through all the same."""
-        if (left := self._attempts.wait(address)) is not None:
+        from_here = neighbours(address)
+        if (left := self._attempts.wait(from_here)) is not None:
             return Denied(429, "too many wrong tokens from this address", retry_after=left)
-        self._attempts.failed(address)
+        self._attempts.failed(from_here)
         return denied
 
     async def again(self, proof: Proof) -> Grant:
@@ -144,3 +146,14 @@ def _scoped(token: ProxyToken, account: Account) -> Grant | None:
 
 def _usable(account: Account) -> bool:
     return account.enabled and account.active
+
+
+def neighbours(address: str) -> str:
+    """The address; of IPv6 the /64, each address of which one customer may have (RFC 6177)."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address) or found.ipv4_mapped:
+        return address
+    return str(IPv6Network((found, 64), strict=False))

@@ -28,6 +28,7 @@ _UNFIT = re.compile(r"[\x00-\x20\x7f\\#]")
 _SLASHES = re.compile(r"%(2f|5c|00|25)", re.IGNORECASE)
 _DISGUISES = re.compile(r"%(5c|00)", re.IGNORECASE)
 _LONGEST_TARGET = 16 * 1024
+_LONGEST_PORT = 5
 
 
 class Denied(Exception):
@@ -182,6 +183,6 @@ def names(host_field: str, origin: Origin) -> bool:
     host, colon, port = host_field.rpartition(":")
     if not colon or host_field.endswith("]"):
         host, port = host_field, str(_PORTS.get(origin.scheme))
-    if not (port.isascii() and port.isdigit()):
+    if not (port.isascii() and port.isdigit() and len(port) <= _LONGEST_PORT):
         return False
     return (plain_host(host), int(port)) == (plain_host(origin.host), origin.port)

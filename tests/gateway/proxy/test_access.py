@@ -8,7 +8,7 @@ import pytest
 
 from gateway.access import tokens
 from gateway.operations import Operations
-from gateway.proxy.access import Access
+from gateway.proxy.access import Access, neighbours
 from gateway.proxy.grants import Denied
 from store import migrate
 from store.engine import open_database
@@ -60,3 +60,19 @@ async def test_anything_but_basic_with_a_name_and_a_token_is_a_407(tmp_path: Pat
     assert denied.value.status == 407
     await operations.aclose()
     await database.aclose()
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_as"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "::ffff:192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unnamed", "unnamed"),
+    ],
+)
+def test_wrong_tokens_are_counted_by_whoever_may_have_the_address(address: str, counted_as: str) -> None:
+    assert neighbours(address) == counted_as

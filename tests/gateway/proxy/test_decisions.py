@@ -69,6 +69,7 @@ def test_a_host_has_one_form(host: str, plain: str) -> None:
             ("store.example:", False),
             ("a.store.example", False),
             ("store.example:443:443", False),
+            (f"store.example:{'9' * 5000}", False),
             ("", False),
         ),
     ],
