@@ -17,6 +17,7 @@ from gateway.worker.audit.trail import Trace
 from gateway.worker.catalogue import LONG, OPERATIONS, UPLOADS
 from gateway.worker.desk import Arguments, Desk
 from gateway.worker.events.changes import followed
+from gateway.worker.groups import one_error
 from gateway.worker.tasks import Progress
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Calls:
     async def _operation(self, line: "_Line", frame: Frame, name: str, arguments: Arguments) -> Any:
         path, desk = f"/{name}", self._desk
         await desk.trail.room(path)
-        with Trace(desk.trail, path, arguments) as trace, one_work():
+        with Trace(desk.trail, path, arguments) as trace, one_work(), one_error():
             if (upload := UPLOADS.get(path)) is not None:
                 work: Awaitable[Any] = upload(desk, arguments, _in_one_piece(frame.body))
             elif (long_one := LONG.get(path)) is not None:

@@ -114,6 +114,24 @@ async def test_errors_come_as_what_they_are(place: Path, monkeypatch: pytest.Mon
             await there.ask("nothing", {})
 
 
+async def test_of_several_errors_at_once_the_first_comes(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: Any) -> Any:
+        async def one() -> None:
+            raise NotFound("gone")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(one())
+
+    monkeypatch.setitem(LONG, "/long", fails)
+    monkeypatch.setitem(OPERATIONS, "/short", fails)
+    async with worker(place), asker(place) as there:
+        for operation in ("long", "short"):
+            with pytest.raises(NotFound, match="gone"):
+                await there.ask(operation, {})
+
+
 async def test_who_leaves_ends_what_is_long_and_nothing_else(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
