@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import Any, Final, cast
 
 import orjson
@@ -98,14 +98,21 @@ class Calls:
             if (upload := UPLOADS.get(path)) is not None:
                 work: Awaitable[Any] = upload(desk, arguments, _in_one_piece(frame.body))
             elif (long_one := LONG.get(path)) is not None:
-                work = self._group.create_task(long_one(desk, arguments, Progress()), name="long operation")
-                line.ends(frame.number, work)
+                work = _ended_with(line, frame.number, long_one(desk, arguments, Progress()))
             elif (operation := OPERATIONS.get(path)) is not None:
                 work = operation(desk, arguments)
             else:
                 raise Unsupported(f"no operation {name}")
             trace.result = await followed(desk, path, arguments, work)
             return trace.result
+
+
+async def _ended_with(line: "_Line", number: int, work: Coroutine[Any, Any, Any]) -> Any:
+    """What the work gives; CancelledError when nobody waits for it any more."""
+    async with asyncio.TaskGroup() as group:  # ours: what fails here must end nothing else
+        running = group.create_task(work, name="long operation")
+        line.ends(number, running)
+    return running.result()
 
 
 async def _in_one_piece(body: bytes) -> AsyncIterator[bytes]:
