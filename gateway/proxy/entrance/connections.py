@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import cache, lru_cache
 from inspect import isawaitable
-from typing import Any
+from typing import Any, Final
 
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.connection import Connection, ConnectionState
@@ -20,6 +20,8 @@ from gateway.proxy.entrance.streams import Stream
 from gateway.proxy.wire.hooks import StoreWantedHook, Wanted
 
 _log = logging.getLogger(__name__)
+_MOST_TO_STORES: Final = 16
+"""Connections of one client to stores at a time: to those of HTTP/1.1 each request of HTTP/2 has its own."""
 
 
 class Handler(ProxyConnectionHandler):
@@ -28,6 +30,7 @@ class Handler(ProxyConnectionHandler):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)  # type: ignore[no-untyped-call]  # mitmproxy's
         self._held: set[Connection] = set()
+        self._room_at_store = asyncio.Semaphore(_MOST_TO_STORES)
 
     def hold(self, connection: Connection, *, held: bool) -> None:
         """Leaves a connection unread, or reads on."""
@@ -49,25 +52,22 @@ class Handler(ProxyConnectionHandler):
                     _log.exception("an addon failed at %s", hook.name)
 
     async def open_connection(self, command: commands.OpenConnection) -> None:
-        """Serves a connection to a store for its whole life, on the socket that an addon has for it.
-
-        There may be one for each request of the client, where mitmproxy lets five be: those that wait for
-        one, where the store speaks HTTP/1.1, would fill the client's window, which those that run need.
-        """
+        """Serves a connection to a store for its whole life, on the socket that an addon has for it."""
         server, stream = command.connection, None
         wanted, failed = Wanted(self.client, server), "the connection was not waited for"
-        try:
-            await self.handle_hook(StoreWantedHook(wanted))
-            failed = wanted.refused
-            if wanted.sock is not None:
-                loop = asyncio.get_running_loop()
-                _, stream = await loop.create_connection(Stream, sock=wanted.sock)
-        finally:
-            if stream is None:
-                server.error = failed
-                await self.server_event(events.OpenConnectionCompleted(command, failed))
-        if stream is not None:
-            await self._serve_store(command, stream)
+        async with self._room_at_store:
+            try:
+                await self.handle_hook(StoreWantedHook(wanted))
+                failed = wanted.refused
+                if wanted.sock is not None:
+                    loop = asyncio.get_running_loop()
+                    _, stream = await loop.create_connection(Stream, sock=wanted.sock)
+            finally:
+                if stream is None:
+                    server.error = failed
+                    await self.server_event(events.OpenConnectionCompleted(command, failed))
+            if stream is not None:
+                await self._serve_store(command, stream)
 
     async def _serve_store(self, command: commands.OpenConnection, stream: Any) -> None:
         server = command.connection

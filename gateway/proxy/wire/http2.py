@@ -27,6 +27,9 @@ from gateway.proxy.wire.heads import MOST_INFORMATIONAL
 STREAM_WINDOW: Final = 1024 * 1024
 CONNECTION_WINDOW: Final = 8 * STREAM_WINDOW
 MOST_STREAMS: Final = 100
+_FIRST_WINDOW: Final = 64 * 1024
+"""Of a client's stream until it goes on: all that wait for a store together leave room in the connection's
+window for those that run, and that they wait for."""
 _MOST_BUSY: Final = 2 * MOST_STREAMS  # with those that were reset before they were decided
 _MOST_RESETS: Final = 200  # more of them than of answers (CVE-2023-44487)
 _MOST_IDLE_FRAMES: Final = 1000  # pings, settings, empty data (CVE-2019-9512, 9515, 9518) in a row
@@ -43,10 +46,10 @@ class Credit(HttpEvent):
 class Metered(BufferedH2Connection):
     """An HTTP/2 connection whose windows open again by `give`, and not by what has been read."""
 
-    def __init__(self, config: h2.config.H2Configuration) -> None:
+    def __init__(self, config: h2.config.H2Configuration, first_window: int = STREAM_WINDOW) -> None:
         super().__init__(config)
         self.owed: dict[int, int] = {}
-        self.local_settings.initial_window_size = STREAM_WINDOW
+        self.local_settings.initial_window_size = first_window
         self.local_settings.acknowledge()
 
     def initiate_connection(self) -> None:
@@ -59,10 +62,15 @@ class Metered(BufferedH2Connection):
         self.owed[stream_id] = self.owed.get(stream_id, 0) + acknowledged_size
 
     def give(self, stream_id: int) -> None:
-        """Pays what is owed, where the connection still lives."""
+        """Pays what is owed, where the connection still lives; from then on the stream's window is whole."""
         size = self.owed.pop(stream_id, 0)
         if size and self.state_machine.state is not h2.connection.ConnectionState.CLOSED:
             super().acknowledge_received_data(size, stream_id)
+            stream = self.streams.get(stream_id)
+            if stream is not None and stream.open:
+                now = stream._inbound_window_manager.max_window_size  # noqa: SLF001  h2 does not tell it otherwise
+                if now < STREAM_WINDOW:
+                    self.increment_flow_control_window(STREAM_WINDOW - now, stream_id)
 
     def send_data(  # type: ignore[override]  # mitmproxy's narrows h2's types as well
         self, stream_id: int, data: bytes, end_stream: bool = False, pad_length: None = None
@@ -90,7 +98,7 @@ class Client2(http2.Http2Server):
 
     def __init__(self, context: Context, busy: Callable[[], int]) -> None:
         super().__init__(context)
-        self.h2_conn = Metered(self.h2_conf)
+        self.h2_conn = Metered(self.h2_conf, _FIRST_WINDOW)
         self._busy = busy
         self._resets = 0
         self._idle_frames = 0
