@@ -33,9 +33,8 @@ class Supervisor:
         """Serves until SIGTERM or SIGINT; returns the exit status."""
         telemetry.start("supervisor", self._settings.log_level)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (most, most)
-        )  # for the processes: connections are descriptors
+        # for the processes, which inherit it: connections are descriptors
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         for_api, for_proxy = self._api_sockets(), self._proxy_sockets()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

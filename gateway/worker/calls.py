@@ -86,7 +86,7 @@ class Calls:
                 raise
             _log.info("the client went away")
             return
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  the root of the task
             _log.exception("an operation failed")
             answer = Frame(Kind.BROKEN, frame.number)
         await line.answer(answer)

@@ -54,7 +54,7 @@ async def _answer(desk: Desk, asking: socket.socket) -> None:
             return
         except StoreError as error:
             _say(asking, to_json(error))
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  the root of the task
             _log.exception("a dial for the proxy failed")
             _say(asking, to_json(Unavailable("the gateway failed; its log has the reason")))
         else:

@@ -22,9 +22,10 @@ from typing import Any
 import pytest
 
 from tests.gateway.proxy.proxied import ENVIRONMENT, ISTHMUS
+from tests.servers.gateway import processes, serving
 from tests.servers.guarded import Guarded, guarded
 from tests.servers.postgres import postgres
-from tests.servers.sshd import free_port, wait_for_port
+from tests.servers.sshd import free_port
 from tests.servers.token_double import REFRESH_TOKEN, TokenDouble, token_double
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
@@ -47,36 +48,13 @@ class Gateway:
     @contextmanager
     def serving(self) -> Iterator[None]:
         self.port = free_port()
-        with (self.data / "log").open("wb") as log:
-            running = subprocess.Popen(
-                [*ISTHMUS, "serve", "--data", str(self.data), "--port", str(self.port)],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=self._environment(),
-            )
-        try:
-            wait_for_port(self.port, 60)
+        command = [*ISTHMUS, "serve", "--data", str(self.data), "--port", str(self.port)]
+        with serving(command, self.data / "log", self._environment(), self.port):
             yield
-        finally:
-            running.send_signal(signal.SIGTERM)
-            try:
-                running.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(running.pid, signal.SIGKILL)
-                running.wait()
 
     def worker(self) -> int | None:
         """The process id of its worker, while there is one."""
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-                ours = f"ISTHMUS_DATA={self.data}".encode() in (folder / "environ").read_bytes()
-            except OSError:
-                continue
-            if ours and b"process" in words and b"worker" in words:
-                return int(folder.name)
-        return None
+        return next((int(process.name) for process in processes(self.data, "worker")), None)
 
     def _environment(self) -> dict[str, str]:
         return {**ENVIRONMENT, "ISTHMUS_DATABASE": self.database}

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,8 @@ from typing import Any
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from tests.servers.sshd import free_port, wait_for_port
+from tests.servers.gateway import processes, serving
+from tests.servers.sshd import free_port
 
 ROOT = Path(__file__).parents[3]
 ISTHMUS = [sys.executable, "-m", "gateway.cli.main"]
@@ -85,38 +85,14 @@ class Proxied:
         """All of the gateway's processes, from when they answer to when they have ended."""
         self.port, self.proxy_port = free_port(), free_port()
         words = ("--port", str(self.port), "--proxy-port", str(self.proxy_port), "--host", self.host)
-        with (self.folder / "log").open("ab") as log:
-            running = subprocess.Popen(
-                [*ISTHMUS, "serve", "--data", str(self.data), *words],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env={**ENVIRONMENT, "ISTHMUS_PROXY_PRIVATE": LOOPBACK, **self.settings},
-            )
-        try:
-            wait_for_port(self.port, 60)
-            wait_for_port(self.proxy_port, 60)
+        command = [*ISTHMUS, "serve", "--data", str(self.data), *words]
+        environment = {**ENVIRONMENT, "ISTHMUS_PROXY_PRIVATE": LOOPBACK, **self.settings}
+        with serving(command, self.folder / "log", environment, self.port, self.proxy_port):
             yield
-        finally:
-            running.send_signal(signal.SIGTERM)
-            try:
-                running.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(running.pid, signal.SIGKILL)
-                running.wait()
 
     def processes(self, *roles: str) -> list[Path]:
         """Those of the gateway that play these roles (none given: all), as their folders in /proc."""
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (process / "cmdline").read_text().split("\0")
-                ours = f"ISTHMUS_DATA={self.data}" in (process / "environ").read_text().split("\0")
-            except OSError:  # it has ended
-                continue
-            if ours and (not roles or set(roles) & set(words)):
-                found.append(process)
-        return found
+        return processes(self.data, *roles)
 
     def add(self, service: str, *more: str, **settings: str) -> Account:
         pairs = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]

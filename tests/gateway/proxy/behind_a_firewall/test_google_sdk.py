@@ -61,7 +61,7 @@ def test_other_buckets_and_what_names_none_are_refused(office: Office) -> None:
 
 
 def test_a_key_file_is_not_looked_for(office: Office) -> None:
-    env = {"GOOGLE_APPLICATION_CREDENTIALS": "/home/ann/key.json"}
+    env = {"GOOGLE_APPLICATION_CREDENTIALS": "a folder/key.json"}
     done = office.proxied.exec(office.google, "env", env=env)
     assert "key.json" not in done.stdout
     assert "STORAGE_EMULATOR_HOST=https://storage.googleapis.com\n" in done.stdout
