@@ -100,9 +100,10 @@ class LocalConnector(Connector):
         parts = split(raw_id)
         if not parts:
             raise NotAFolder("this is a folder, not a file")
-        file = await self._threads.run(lambda: self._tree.open(parts))
+        file, facts = await self._threads.run(
+            lambda: _opened(self._tree, parts), lambda opened: os.close(opened[0])
+        )
         try:
-            facts = os.fstat(file)
             entry = _entry(parts, facts)
             if etag is not None and etag != entry.etag:
                 raise PreconditionFailed("the file is another version now")
@@ -111,7 +112,7 @@ class LocalConnector(Connector):
             if span is not None and first >= facts.st_size:
                 raise BadSpan("the span starts at or after the file's end")
         except BaseException:
-            os.close(file)
+            await self._threads.close_up(lambda: os.close(file))
             raise
         reading = _Reading(self._threads, file, entry, first, end)
         return Content(entry, Held(reading.chunks(), reading.aclose))
@@ -129,7 +130,9 @@ class LocalConnector(Connector):
         """Written beside under a hidden name, then given its own in one step."""
         parts = split(parent)
         check_name(name)
-        new = await self._threads.run(lambda: NewFile.create(self._tree, parts))
+        new = await self._threads.run(
+            lambda: NewFile.create(self._tree, parts), lambda made: made.close(discard=True)
+        )
         kept = False
         try:
             async for chunk in chunks:
@@ -137,7 +140,7 @@ class LocalConnector(Connector):
             facts = await self._threads.run(lambda: _commit(new, name, replace, etag))
             kept = True
         finally:
-            new.close(discard=not kept)
+            await self._threads.close_up(lambda: new.close(discard=not kept))
         return _entry([*parts, name], facts)
 
     async def delete(self, raw_id: str, *, recursive: bool = False) -> None:
@@ -177,20 +180,22 @@ class LocalConnector(Connector):
     async def begin_upload(self, parent: str, name: str, *, size: int | None, replace: bool) -> Upload:
         """A hidden file in the folder, which takes each part at its place."""
         staged = Staged.begin(parent, name, replace=replace)
-        await self._threads.run(lambda: _begin(self._tree, staged))
+        await self._threads.run(lambda: _begin(self._tree, staged), lambda _: _abandon(self._tree, staged))
         return staged.upload()
 
     async def write_part(self, state: str, number: int, chunks: AsyncIterator[bytes], *, size: int) -> str:
         """The tag is the part's number of bytes."""
         staged = Staged.of(state)
         at = staged.offset(number, size)
-        new = await self._threads.run(lambda: _reopened(self._tree, staged))
+        new = await self._threads.run(
+            lambda: _reopened(self._tree, staged), lambda opened: opened.close(discard=False)
+        )
         try:
             async for chunk in exactly(chunks, size):
                 await self._threads.run(lambda chunk=chunk, at=at: new.write_at(chunk, at))  # type: ignore[misc]  # bound now on purpose
                 at += len(chunk)
         finally:
-            new.close(discard=False)
+            await self._threads.close_up(lambda: new.close(discard=False))
         return str(size)
 
     async def complete_upload(self, state: str, parts: Sequence[Part]) -> Entry:
@@ -204,7 +209,7 @@ class LocalConnector(Connector):
         """Removes the hidden file."""
         staged = Staged.of(state)
         with suppress(NotFound):
-            await self._threads.run(lambda: _reopened(self._tree, staged).close(discard=True))
+            await self._threads.run(lambda: _abandon(self._tree, staged))
 
     # who may, and how much
 
@@ -242,7 +247,7 @@ class _Reading:
         self._end = end
 
     async def aclose(self) -> None:
-        os.close(self._file)
+        await self._threads.close_up(self._close)
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         try:
@@ -254,11 +259,20 @@ class _Reading:
         finally:
             await self.aclose()
 
+    def _close(self) -> None:
+        file, self._file = self._file, -1  # a thread that was stuck must not meet another file
+        os.close(file)
+
     def _piece(self, at: int) -> bytes:
         piece = os.pread(self._file, min(CHUNK, self._end - at), at)
         if not piece or _etag(os.fstat(self._file)) != self._entry.etag:
             raise PreconditionFailed("the file changed while it was read")
         return piece
+
+
+def _opened(tree: Tree, parts: list[str]) -> tuple[int, os.stat_result]:
+    file = tree.open(parts)
+    return file, os.fstat(file)
 
 
 def _commit(new: NewFile, name: str, replace: bool, etag: str | None) -> os.stat_result:
@@ -280,6 +294,10 @@ def _begin(tree: Tree, staged: Staged) -> None:
 
 def _reopened(tree: Tree, staged: Staged) -> NewFile:
     return NewFile.reopen(tree, split(staged.parent), staged.temporary)
+
+
+def _abandon(tree: Tree, staged: Staged) -> None:
+    _reopened(tree, staged).close(discard=True)
 
 
 def _complete(tree: Tree, staged: Staged, size: int) -> os.stat_result:

@@ -81,5 +81,8 @@ class NewFile:
         except FileNotFoundError:
             pass
         finally:
-            os.close(self._file)
-            os.close(self._parent)
+            file, parent = self._file, self._parent
+            # a thread that was stuck and goes on must not meet another file under these numbers
+            self._file = self._parent = -1
+            os.close(file)
+            os.close(parent)

@@ -106,7 +106,7 @@ class SftpConnector(Connector):
         if entry.kind is Kind.FOLDER:
             raise NotAFolder("this is a folder, not a file")
         sftp = await self._session.client()
-        file = await self._session.wait(sftp.open(self._path(parts), "rb", block_size=0))
+        file = await self._session.open(sftp, self._path(parts), "rb")
         try:
             entry = _entry(parts, await self._session.wait(file.stat()))
             if etag is not None and etag != entry.etag:
@@ -142,7 +142,7 @@ class SftpConnector(Connector):
         check_name(name)
         sftp = await self._session.client()
         temporary = self._path([*parts, temporary_name()])
-        file = await self._session.wait(sftp.open(temporary, "xb", block_size=0))
+        file = await self._session.open(sftp, temporary, "xb")
         try:
             try:
                 await write_all(self._session, sftp, file, chunks)
@@ -222,8 +222,12 @@ class SftpConnector(Connector):
         staged = Staged.begin(parent, name, replace=replace)
         sftp = await self._session.client()
         await self._check_target([*split(parent), name], replace=replace, etag=None)
-        file = await self._session.wait(sftp.open(self._hidden(staged), "xb", block_size=0))
-        await self._session.wait(file.close())
+        file = await self._session.open(sftp, self._hidden(staged), "xb")
+        try:
+            await self._session.wait(file.close())
+        except BaseException:  # nobody will know of the upload
+            await self._session.quietly(self._removed(self._hidden(staged)))
+            raise
         return staged.upload()
 
     async def write_part(self, state: str, number: int, chunks: AsyncIterator[bytes], *, size: int) -> str:
@@ -231,7 +235,7 @@ class SftpConnector(Connector):
         staged = Staged.of(state)
         at = staged.offset(number, size)
         sftp = await self._session.client()
-        file = await self._session.wait(sftp.open(self._hidden(staged), "r+b", block_size=0))
+        file = await self._session.open(sftp, self._hidden(staged), "r+b")
         try:
             try:
                 await write_all(self._session, sftp, file, exactly(chunks, size), at)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import asyncssh
 
-from connectors.interface import Context, StoreError, Unavailable, UntrustedHost
+from connectors.interface import Context, StoreError, TimedOut, Unavailable, UntrustedHost
 from connectors.sftp.errors import sftp_errors
 from connectors.sftp.settings import SftpSettings
 from connectors.sftp.way import Way, without_ignores
@@ -28,6 +28,7 @@ class Session:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sftp: asyncssh.SFTPClient | None = None
         self._connecting = asyncio.Lock()
+        self._undoing: set[asyncio.Future[None]] = set()
 
     async def client(self) -> asyncssh.SFTPClient:
         """The open SFTP session. Raises BadCredential, UntrustedHost, Unavailable, TimedOut."""
@@ -44,6 +45,23 @@ class Session:
             async with asyncio.timeout(self._context.idle_timeout):
                 return await act
 
+    async def open(
+        self, sftp: asyncssh.SFTPClient, path: str, mode: str, attrs: asyncssh.SFTPAttrs | None = None
+    ) -> asyncssh.SFTPClientFile:
+        """An open file, as `wait`.
+
+        When its caller is gone before the server's answer, the file is closed as soon as that is there, and
+        removed if this made it ("xb").
+        """
+        opening = asyncio.ensure_future(sftp.open(path, mode, attrs or asyncssh.SFTPAttrs(), block_size=0))
+        try:
+            return await self.wait(asyncio.shield(opening))
+        except (asyncio.CancelledError, TimedOut):
+            undoing = asyncio.ensure_future(self._undo(sftp, path, opening, made="x" in mode))
+            self._undoing.add(undoing)
+            undoing.add_done_callback(self._undoing.discard)
+            raise
+
     async def quietly(self, act: Awaitable[object]) -> None:
         """Clean-up whose failure changes nothing; it runs on although its caller is cancelled."""
         with suppress(StoreError):
@@ -54,6 +72,20 @@ class Session:
         if self._connection is not None:
             self._connection.abort()
             self._connection = self._sftp = None
+
+    async def _undo(
+        self,
+        sftp: asyncssh.SFTPClient,
+        path: str,
+        opening: "asyncio.Future[asyncssh.SFTPClientFile]",
+        *,
+        made: bool,
+    ) -> None:
+        with suppress(StoreError), sftp_errors():
+            file = await opening
+            await file.close()
+            if made:
+                await sftp.remove(path)
 
     async def _connect(self) -> None:
         s = self._settings

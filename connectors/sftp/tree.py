@@ -2,6 +2,7 @@
 
 import posixpath
 import stat
+from contextlib import suppress
 
 import asyncssh
 
@@ -19,13 +20,17 @@ async def children(session: Session, sftp: asyncssh.SFTPClient, path: str) -> li
 
 
 async def remove_tree(session: Session, sftp: asyncssh.SFTPClient, path: str) -> None:
-    """Removes the folder with all that is in it; links are removed, not followed."""
+    """Removes the folder with all that is in it; links are removed, not followed.
+
+    Raises NotFound when it is not there; what somebody else removes from it meanwhile is no error.
+    """
     for entry in await children(session, sftp, path):
         below = posixpath.join(path, name_of(entry))
-        if stat.S_ISDIR(entry.attrs.permissions or 0):
-            await remove_tree(session, sftp, below)
-        else:
-            await session.wait(sftp.remove(below))
+        with suppress(NotFound):
+            if stat.S_ISDIR(entry.attrs.permissions or 0):
+                await remove_tree(session, sftp, below)
+            else:
+                await session.wait(sftp.remove(below))
     await session.wait(sftp.rmdir(path))
 
 
@@ -56,10 +61,10 @@ async def copy(session: Session, sftp: asyncssh.SFTPClient, source: str, target:
 async def _copy_file(
     session: Session, sftp: asyncssh.SFTPClient, source: str, target: str, mode: int
 ) -> None:
-    original = await session.wait(sftp.open(source, "rb", block_size=0))
+    original = await session.open(sftp, source, "rb")
     try:
         attrs = asyncssh.SFTPAttrs(permissions=mode)
-        new = await session.wait(sftp.open(target, "xb", attrs, block_size=0))
+        new = await session.open(sftp, target, "xb", attrs)
         try:
             before = await session.wait(original.stat())
             size = before.size or 0

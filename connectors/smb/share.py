@@ -174,6 +174,22 @@ class Share:
             messages.create(path, Access.LOOK, Sharing.ALL, messages.CREATE, FOLDER), messages.close()
         )
 
+    async def make_file(self, path: str) -> None:
+        """An empty file; none when the caller is cancelled meanwhile.
+
+        Raises AlreadyExists, NotFound (no parent).
+        """
+        access = Access.WRITE | Access.LOOK
+        making = self.ask(
+            messages.create(path, access, Sharing.ALL, messages.CREATE, messages.FILE), messages.close()
+        )
+        try:
+            for answer in await making:
+                _good(answer)
+        except asyncio.CancelledError:
+            self.post(*_change(path, messages.deleting(True)))
+            raise
+
     async def rename(self, path: str, to: str, *, replace: bool) -> None:
         """Moves a file or folder, or a link itself. Raises NotFound, AlreadyExists."""
         await self._change(path, messages.renaming(to, replace=replace))
@@ -209,8 +225,7 @@ class Share:
         return messages.room_told(told)
 
     async def _change(self, path: str, change: Any) -> None:
-        opened = messages.create(path, Access.DELETE | Access.LOOK, Sharing.ALL, OPEN, ITSELF)
-        answers = await self.ask(opened, change, messages.close())
+        answers = await self.ask(*_change(path, change))
         with absent():
             handle, _ = messages.created(_good(answers[0]))
         if answers[2].status != SUCCESS:  # [MS-SMB2] 3.3.5.2.7.2 lets it go on after a failure; not all do
@@ -231,6 +246,11 @@ def absent() -> Iterator[None]:
         yield
     except InvalidName as error:
         raise NotFound("there is no such file or folder") from error
+
+
+def _change(path: str, change: Any) -> tuple[Any, Any, Any]:
+    opened = messages.create(path, Access.DELETE | Access.LOOK, Sharing.ALL, OPEN, ITSELF)
+    return opened, change, messages.close()
 
 
 def _good(answer: Answer, *also: int) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from connectors.interface import BadSpan, NotFound, Part, Upload
 from connectors.interface.paths import TEMPORARY
-from connectors.smb.messages import CREATE, FILE, Access, Sharing
+from connectors.smb.messages import FILE, Access, Sharing
 from connectors.smb.names import Place
 from connectors.smb.share import Share, absent
 from connectors.smb.transfer import store
@@ -49,8 +49,7 @@ async def begin(
 ) -> Begun:
     """Makes the hidden file, which stays when the connection ends. Raises NotFound (no such folder)."""
     temporary = TEMPORARY + secrets.token_hex(16)
-    path = folder.child(temporary).path
-    await (await share.open(path, Access.WRITE, Sharing.ALL, CREATE, FILE)).aclose()
+    await share.make_file(folder.child(temporary).path)
     fair = -(-(size or 0) // _MOST_PARTS)
     return Begun(parent, name, temporary, max(_PART_SIZE, -(-fair // _MIB) * _MIB), replace)
 

@@ -72,7 +72,14 @@ class Call:
             self.future.exception()  # seen, so that asyncio does not report it
 
     def __await__(self) -> Any:
-        return self.future.__await__()
+        try:
+            return (yield from self.future.__await__())
+        except asyncio.CancelledError:
+            # cancelled in the turn of the event loop that brought the answers: they were not late then
+            answered = self.future.done() and not self.future.cancelled() and not self.future.exception()
+            if self.late is not None and answered:
+                self.late(self.future.result())
+            raise
 
 
 class Wire:

@@ -5,9 +5,10 @@ import os
 import stat
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,8 @@ from connectors.interface import (
 )
 from connectors.local import LocalConnector
 from connectors.local.threads import Threads
+from tests.connectors.leaving import CONTENT, VERBS, let_go, nothing_left
+from tests.servers.open_files import open_files
 
 
 @pytest.fixture
@@ -333,3 +336,54 @@ async def test_a_dead_mount_is_given_up() -> None:
     assert await threads.run(lambda: "another thread") == "another thread"
     go.set()
     threads.close()
+
+
+async def test_what_comes_when_nobody_waits_any_more_is_closed(tmp_path: Path) -> None:
+    """By a caller that was cancelled, and by one that gave up."""
+    opened: list[int] = []
+    for within, cancelled in ((5.0, True), (0.1, False)):
+        threads, began, go = Threads(within), threading.Event(), threading.Event()
+
+        def act(began: threading.Event = began, go: threading.Event = go) -> int:
+            began.set()
+            go.wait(5)
+            opened.append(os.open(tmp_path, os.O_RDONLY))
+            return opened[-1]
+
+        async with asyncio.TaskGroup() as tasks:
+            running = threads.run(act, os.close)
+            calling = tasks.create_task(outcome(running))
+            await asyncio.to_thread(began.wait)
+            if cancelled:
+                calling.cancel()
+            else:
+                assert isinstance(await calling, TimedOut)
+            go.set()
+        assert calling.cancelled() == cancelled
+        async with asyncio.timeout(5):
+            while not opened or open_files(tmp_path.parent, [os.getpid()]):
+                await asyncio.sleep(0.01)
+        opened.clear()
+        threads.close()
+
+
+async def outcome(act: Coroutine[Any, Any, object]) -> object:
+    try:
+        return await act
+    except StoreError as error:
+        return error
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_cancelled_at_any_moment_nothing_stays_open(
+    connector: LocalConnector, root: Path, turns: int
+) -> None:
+    (root / "file").write_bytes(CONTENT)
+    for verb in VERBS.values():
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(verb(connector))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+        await let_go(connector, task)
+        await nothing_left(root, lambda: open_files(root, [os.getpid()]))

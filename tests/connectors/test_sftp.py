@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 import stat
 import subprocess
 import tracemalloc
@@ -11,6 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 from pydantic import ValidationError
 
@@ -34,6 +36,7 @@ from connectors.interface import (
 )
 from connectors.sftp import SftpConnector
 from connectors.sftp.settings import SftpSettings
+from tests.connectors.leaving import CONTENT, VERBS, Verb, let_go, nothing_left
 from tests.servers.rclone import PASSWORD, USER, rclone
 from tests.servers.sshd import Sshd, free_port, sshd
 
@@ -261,6 +264,52 @@ async def test_a_cancelled_copy_leaves_nothing(server: Sshd, connector: SftpConn
         copy.cancel()
     assert copy.cancelled()
     assert os.listdir(server.data) == ["tree"]
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+async def test_whoever_leaves_before_the_answer_leaves_nothing_open(
+    server: Sshd, connector: SftpConnector, verb: Verb
+) -> None:
+    """The server stands still when it has the question, and answers when nobody waits any more."""
+    await put(connector, "", "file", CONTENT)
+    opened = asyncssh.SFTPClient.open
+    asked = 0
+
+    async def open_and_wait(client: asyncssh.SFTPClient, *args: Any, **kwargs: Any) -> object:
+        nonlocal asked
+        server.signal_sessions(signal.SIGSTOP)
+        asked += 1
+        return await opened(client, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncssh.SFTPClient, "open", open_and_wait)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(verb(connector))
+            async with asyncio.timeout(10):
+                while not asked:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0.05)  # the question is on its way
+            running.cancel()
+            await asyncio.sleep(0.05)
+            server.signal_sessions(signal.SIGCONT)
+    assert running.cancelled()
+    await nothing_left(server.data, server.open_files)
+    assert os.listdir(server.data) == ["file"]
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_cancelled_at_any_moment_nothing_stays_open(
+    server: Sshd, connector: SftpConnector, turns: int
+) -> None:
+    await put(connector, "", "file", CONTENT)
+    for verb in VERBS.values():
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(verb(connector))
+            for _ in range(turns * 3):
+                await asyncio.sleep(0.0005)
+            task.cancel()
+        await let_go(connector, task)
+        await nothing_left(server.data, server.open_files)
 
 
 async def test_a_server_that_can_not_copy_says_so(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.servers.open_files import open_files
 from tests.servers.sshd import free_port, wait_for_port
 
 PASSWORD = "pä ss:wörd"
@@ -69,16 +70,7 @@ class Samba:
 
     def open_files(self) -> list[str]:
         """What the sessions have open below the shares' folder, deleted files included."""
-        found = []
-        for pid in self.sessions():
-            for handle in Path(f"/proc/{pid}/fd").iterdir():
-                try:
-                    target = os.readlink(handle)
-                except FileNotFoundError:
-                    continue  # closed while we looked
-                if target.startswith(f"{self.data}/"):
-                    found.append(target)
-        return found
+        return open_files(self.data, self.sessions())
 
     def _serves(self, pid: int) -> bool:
         """A session is connected to our port; the server's own helpers are not."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.open_files import descendants, open_files
 from tests.servers.private_network import PrivateNetwork
 
 
@@ -24,7 +25,15 @@ class Sshd:
 
     def kill_sessions(self) -> None:
         """SIGKILL for whoever serves a connection; the server itself goes on."""
-        subprocess.run(["pkill", "-KILL", "-P", str(self.pid)], check=False)
+        self.signal_sessions(signal.SIGKILL)
+
+    def signal_sessions(self, number: signal.Signals) -> None:
+        """The signal for whoever serves a connection; the server itself does not get it."""
+        subprocess.run(["pkill", f"-{number}", "-P", str(self.pid)], check=False)
+
+    def open_files(self) -> list[str]:
+        """What its processes have open in the data folder, removed files included."""
+        return open_files(self.data, descendants(self.pid))
 
 
 def free_port() -> int:

@@ -21,7 +21,9 @@ from connectors.interface import (
     OutOfSpace,
     PreconditionFailed,
     Unavailable,
+    Upload,
 )
+from connectors.smb.wire import Call, Wire
 from tests.connectors.smb.stores import MIB, store, until
 from tests.servers.samba import Samba, samba
 
@@ -171,6 +173,7 @@ async def test_cancelled_at_any_moment_nothing_stays_open(server: Samba, folder:
             lambda: full.copy(entry.raw_id, folder, "copied"),
             lambda: full.copy(f"{folder}/below", folder, "tree"),
             lambda: full.list(folder, None, 10),
+            lambda: full.begin_upload(folder, "parts", size=None, replace=False),
         ]
         for verb in verbs:
             async with asyncio.TaskGroup() as tasks:
@@ -178,9 +181,33 @@ async def test_cancelled_at_any_moment_nothing_stays_open(server: Samba, folder:
                 for _ in range(turns * 3):
                     await asyncio.sleep(0.0005)
                 task.cancel()
+            if not task.cancelled() and isinstance(task.result(), Upload):
+                await full.abandon_upload(task.result().state)
             await until(lambda: server.open_files() == [])
             left = {name for name in os.listdir(server.data / folder) if name.startswith(".")}
             assert not left
+
+
+async def test_cancelled_in_the_moment_of_the_answer_nothing_stays_open(
+    server: Samba, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task is cancelled when its answer is there, and before it goes on: asyncio drops the answer."""
+    async with store(server).opened() as connector:
+        entry = await put(connector, folder, "file", b"a" * MIB)
+        answered = Wire._answered
+
+        def and_cancelled(wire: Wire, call: Call, *what: Any) -> None:
+            answered(wire, call, *what)
+            if call.future.done():
+                assert server.open_files()
+                reading.cancel()
+
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(connector.read(entry.raw_id))
+            monkeypatch.setattr(Wire, "_answered", and_cancelled)
+        monkeypatch.undo()
+        assert reading.cancelled()
+        await until(lambda: server.open_files() == [])
 
 
 async def test_a_gateway_that_is_gone_leaves_no_half_file(server: Samba, folder: str) -> None:
