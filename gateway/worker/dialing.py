@@ -1,8 +1,10 @@
 """Where the native proxy gets its connections to stores: a Unix socket whose answers carry descriptors.
 
 One connection is one question, a line of JSON, and one answer: a line of JSON, and with it the socket
-(unix(7), SCM_RIGHTS) or the reason why there is none. Only who may open the socket's file can ask, and only
-for places that are an account's or listed; who goes away before the answer ends the dial.
+(unix(7), SCM_RIGHTS) or the reason why there is none. Where that leads through an agent the connection stays
+open, and ends when the agent leaves: the proxy alone knows when it can do without the socket. Only who may
+open the socket's file can ask, and only for places that are an account's or listed; who goes away before the
+answer ends the dial.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from gateway.worker.accounts import one_work
 from gateway.worker.answers import ClientGone, Receive, until_gone
 from gateway.worker.desk import Desk
 from gateway.worker.operations.dials import DIALS
+from gateway.worker.outside.ways import Opened
 
 _log = logging.getLogger(__name__)
 _QUESTION_TIMEOUT: Final = 5.0
@@ -50,6 +53,10 @@ async def _answer(desk: Desk, asking: socket.socket) -> None:
             question = await _question(asking)
             with one_work():
                 made = await until_gone(_gone(asking), _opened(desk, question))
+            with made.sock:
+                _say(asking, {"agent": made.agent_left is not None}, made.sock)
+            if made.agent_left is not None:
+                await until_gone(_gone(asking), made.agent_left.wait())
         except (ClientGone, TimeoutError, ConnectionError):
             return
         except StoreError as error:
@@ -57,9 +64,6 @@ async def _answer(desk: Desk, asking: socket.socket) -> None:
         except Exception:  # noqa: BLE001  the root of the task
             _log.exception("a dial for the proxy failed")
             _say(asking, to_json(Unavailable("the gateway failed; its log has the reason")))
-        else:
-            with made:
-                _say(asking, {}, made)
 
 
 async def _question(asking: socket.socket) -> dict[str, Any]:
@@ -75,7 +79,7 @@ async def _question(asking: socket.socket) -> dict[str, Any]:
     return asked
 
 
-async def _opened(desk: Desk, question: dict[str, Any]) -> socket.socket:
+async def _opened(desk: Desk, question: dict[str, Any]) -> Opened:
     dial = DIALS.get(question["dial"])
     if dial is None:
         raise Unsupported("this worker has no such dial: are proxy and worker of one release?")

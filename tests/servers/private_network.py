@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 _FIREWALL = """
@@ -48,8 +49,8 @@ class PrivateNetwork:
 @contextmanager
 def private_network(*names: str) -> Iterator[PrivateNetwork]:
     """Made and removed. In there the names lead to its own loopback; outside nobody knows them."""
-    mark, third = secrets.token_hex(3), secrets.randbelow(250)
-    network = PrivateNetwork(f"inside-{mark}", f"vo{mark}", f"198.18.{third}.1")
+    mark, (outer_end, inner_end) = secrets.token_hex(3), _link()
+    network = PrivateNetwork(f"inside-{mark}", f"vo{mark}", outer_end)
     inner = f"vi{mark}"
     with ExitStack() as stack:
         _run("ip", "netns", "add", network.name)
@@ -59,11 +60,21 @@ def private_network(*names: str) -> Iterator[PrivateNetwork]:
         _run("ip", "link", "add", network.link, "type", "veth", "peer", inner, "netns", network.name)
         _run("ip", "address", "add", f"{network.outside}/30", "dev", network.link)
         network.set_link("up")
-        _run("ip", "-n", network.name, "address", "add", f"198.18.{third}.2/30", "dev", inner)
+        _run("ip", "-n", network.name, "address", "add", f"{inner_end}/30", "dev", inner)
         for link in (inner, "lo"):
             _run("ip", "-n", network.name, "link", "set", link, "up")
         subprocess.run([*network.inside, "nft", "-f", "-"], input=_FIREWALL, text=True, check=True)
         yield network
+
+
+def _link() -> tuple[str, str]:
+    """The two addresses of a link: a /30 of the range for tests (RFC 2544) that no other link has."""
+    taken = _run("ip", "-4", "-o", "address")
+    while True:
+        first = int(IPv4Address("198.18.0.0")) + 4 * secrets.randbelow(2**15)
+        ends = str(IPv4Address(first + 1)), str(IPv4Address(first + 2))
+        if f" {ends[0]}/" not in taken:
+            return ends
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -17,7 +18,7 @@ from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData, ServerDisconnectedHook
 
 from gateway.proxy.entrance.streams import Stream
-from gateway.proxy.wire.hooks import StoreWantedHook, Wanted
+from gateway.proxy.wire.hooks import AgentLeft, StoreWantedHook, Wanted
 
 _log = logging.getLogger(__name__)
 _MOST_TO_STORES: Final = 16
@@ -59,27 +60,47 @@ class Handler(ProxyConnectionHandler):
             try:
                 await self.handle_hook(StoreWantedHook(wanted))
                 failed = wanted.refused
-                if wanted.sock is not None:
+                if wanted.dialled is not None:
                     loop = asyncio.get_running_loop()
-                    _, stream = await loop.create_connection(Stream, sock=wanted.sock)
+                    _, stream = await loop.create_connection(Stream, sock=wanted.dialled.sock)
             finally:
                 if stream is None:
+                    if wanted.dialled is not None:
+                        wanted.dialled.close()
                     server.error = failed
                     await self.server_event(events.OpenConnectionCompleted(command, failed))
-            if stream is not None:
-                await self._serve_store(command, stream)
+            if stream is not None and wanted.dialled is not None:
+                await self._serve_store(command, stream, wanted.dialled.agent)
 
-    async def _serve_store(self, command: commands.OpenConnection, stream: Any) -> None:
+    async def _serve_store(
+        self, command: commands.OpenConnection, stream: Any, agent: socket.socket | None
+    ) -> None:
         server = command.connection
         server.timestamp_start = server.timestamp_tcp_setup = time.time()
         server.state, server.peername = ConnectionState.OPEN, server.address
         self.transports[server] = ConnectionIO(asyncio.current_task(), reader=stream, writer=stream)
         await self.server_event(events.OpenConnectionCompleted(command, None))
         try:
-            await self.handle_connection(server)
+            if agent is None:
+                await self.handle_connection(server)
+            else:
+                await self._handle_while(server, agent)
         finally:
             server.timestamp_end = time.time()
             await self.handle_hook(ServerDisconnectedHook(ServerConnectionHookData(server, self.client)))
+
+    async def _handle_while(self, server: Connection, agent: socket.socket) -> None:
+        """As `handle_connection`; the layers are told when the agent leaves."""
+
+        async def watch() -> None:
+            await asyncio.get_running_loop().sock_recv(agent, 1)
+            await self.server_event(AgentLeft(server))
+
+        with agent:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(watch(), name="agent left?")
+                await self.handle_connection(server)
+                watching.cancel()
 
     async def handle_connection(self, connection: Connection) -> None:
         """As mitmproxy, in larger pieces."""

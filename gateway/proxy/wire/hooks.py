@@ -1,16 +1,16 @@
-"""What the layers ask the addons, beside mitmproxy's own hooks, and what flows' metadata says to both."""
+"""What the layers ask the addons and hear, beside mitmproxy's own, and what flows' metadata says to both."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from socket import socket
 from typing import Final
 
 from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.http import HTTPFlow
-from mitmproxy.proxy import commands
+from mitmproxy.proxy import commands, events
 
 from connectors.interface import StoreError
 from gateway.operations import WorkerUnavailable
+from gateway.operations.dialing import Dialled
 
 AGAIN: Final = "isthmus again"
 """Set where a refused request has been authorised anew."""
@@ -58,19 +58,19 @@ class Wanted:
     """A connection to a store that a client's request needs.
 
     Attributes:
-        sock: what an addon has for it, connected.
+        dialled: what an addon has for it.
         refused: why there is none, in words for the client.
     """
 
     client: Client
     server: Server
-    sock: socket | None = None
+    dialled: Dialled | None = None
     refused: str = "this proxy connects to nothing but what was let through"
 
-    async def take(self, dialled: Awaitable[socket]) -> None:
-        """Its socket is what was dialled, or the reason why nothing was."""
+    async def take(self, dialling: Awaitable[Dialled]) -> None:
+        """It is what was dialled, or the reason why nothing was."""
         try:
-            self.sock = await dialled
+            self.dialled = await dialling
         except (StoreError, WorkerUnavailable) as error:
             self.refused = str(error)
 
@@ -80,3 +80,8 @@ class StoreWantedHook(commands.StartHook):  # type: ignore[no-untyped-call]  # m
     """A connection to a store is needed. An addon gives it; there is no other way to have one."""
 
     wanted: Wanted
+
+
+@dataclass
+class AgentLeft(events.ConnectionEvent):
+    """The agent that a connection to a store leads through leaves: what runs on it ends, nothing begins."""

@@ -3,11 +3,12 @@
 from typing import Any
 
 from h11._readers import ChunkedReader
-from mitmproxy.net.http.http1 import connection_close
+from mitmproxy.connection import ConnectionState
+from mitmproxy.net.http.http1 import assemble_response, connection_close
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import _http1 as http1
-from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestHeaders,
@@ -17,6 +18,7 @@ from mitmproxy.proxy.layers.http._events import (
 
 from gateway.proxy.wire import heads
 from gateway.proxy.wire.bodies import PassesWhole
+from gateway.proxy.wire.faults import answer
 
 type Commands = layer.CommandGenerator[Any]
 
@@ -62,7 +64,19 @@ class Client1(PassesWhole, http1.Http1Server):
                 self._is_last = connection_close(  # type: ignore[no-untyped-call]  # mitmproxy's
                     request.http_version, request.headers
                 )
-            yield command
+            if isinstance(command, commands.SendData):  # mitmproxy sends nothing else here
+                yield from self._refuse(400, "the request's head is malformed")
+            else:
+                yield command
+
+    def send(self, event: HttpEvent) -> Commands:
+        """Sends an answer, or why there is none; half an answer is broken off."""
+        if isinstance(event, ResponseProtocolError) and self.response is None and self._takes_answers:
+            status = event.code.http_status_code()
+            if status is not None:
+                yield from self._refuse(status, event.message)
+                return
+        yield from super().send(event)
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
         """Goes on to the next request, unless the client said that there is none."""
@@ -94,8 +108,14 @@ class Client1(PassesWhole, http1.Http1Server):
             return
         yield from super().wait(event)
 
+    @property
+    def _takes_answers(self) -> bool:
+        return bool(self.conn.state & ConnectionState.CAN_WRITE)
+
     def _refuse(self, status: int, why: str) -> Commands:
-        yield commands.SendData(self.conn, http1.make_error_response(status, why))
+        refusal = answer(status, why)
+        refusal.headers["Connection"] = "close"
+        yield commands.SendData(self.conn, assemble_response(refusal))  # type: ignore[no-untyped-call]  # mitmproxy's
         yield commands.CloseConnection(self.conn)
         self.state = self.done
 

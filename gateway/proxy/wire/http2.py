@@ -5,7 +5,7 @@ takes nothing would have the proxy keep a whole transfer. Heads are bounded by `
 header list) and their CONTINUATION frames by `h2` (64).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,9 +19,16 @@ from mitmproxy.proxy.commands import SendData
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import _http2 as http2
 from mitmproxy.proxy.layers.http._base import HttpEvent
-from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseData, ResponseHeaders
+from mitmproxy.proxy.layers.http._events import (
+    RequestHeaders,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
 
+from gateway.proxy.wire.faults import answer
 from gateway.proxy.wire.heads import MOST_INFORMATIONAL
 
 STREAM_WINDOW: Final = 1024 * 1024
@@ -107,6 +114,10 @@ class Client2(http2.Http2Server):
         if isinstance(event, Credit):
             yield from _give(self, event.stream_id)
             return
+        if isinstance(event, ResponseProtocolError) and (said := self._in_words(event)):
+            for one in said:
+                yield from self._handle_event(one)
+            return
         if isinstance(event, ResponseHeaders):
             self._resets -= 1
         if isinstance(event, ResponseHeaders | ResponseData):
@@ -137,6 +148,17 @@ class Client2(http2.Http2Server):
     def kept(self, stream_id: int) -> int:
         """Bytes of the answer that wait for the client's window."""
         return self.h2_conn.kept(stream_id)
+
+    def _in_words(self, error: ResponseProtocolError) -> Sequence[HttpEvent]:
+        """The answer that says why there is none; nothing where one has begun, or can't any more."""
+        status, stream_id = error.code.http_status_code(), error.stream_id
+        if status is None or not self.is_open_for_us(stream_id):
+            return ()
+        if self.h2_conn.streams[stream_id].state_machine.headers_sent:
+            return ()
+        refusal = answer(status, error.message)
+        body = ResponseData(stream_id, refusal.raw_content or b"")
+        return ResponseHeaders(stream_id, refusal, end_stream=False), body, ResponseEndOfMessage(stream_id)
 
     def _is_busy(self, event: h2.events.Event) -> bool:
         return isinstance(event, h2.events.RequestReceived) and self._busy() >= _MOST_BUSY

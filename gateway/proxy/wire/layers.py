@@ -20,7 +20,7 @@ from gateway.proxy.passing.relay import Begun
 from gateway.proxy.wire import stores
 from gateway.proxy.wire.exchange import Stream
 from gateway.proxy.wire.heads import LARGEST_HEAD
-from gateway.proxy.wire.hooks import Reading, ReadingHook
+from gateway.proxy.wire.hooks import AgentLeft, Reading, ReadingHook
 from gateway.proxy.wire.http1 import Client1, StoreFault
 from gateway.proxy.wire.http2 import Client2, Credit
 from gateway.proxy.wire.store_tls import StoreTLS
@@ -74,6 +74,7 @@ class Http(layers.HttpLayer):
         self._head_timeout = head_timeout
         self._client: Client1 | Client2
         self._stores: dict[Server, Store] = {}
+        self._leaving: set[Connection] = set()
         self._held: set[Connection] = set()
 
     def _handle_event(self, event: events.Event) -> Commands:
@@ -85,7 +86,11 @@ class Http(layers.HttpLayer):
                 else Client1(context, self._head_timeout)
             )
             self.connections[self.context.client] = self._client
-        yield from super()._handle_event(event)
+        if isinstance(event, AgentLeft) and event.connection in self._stores:
+            self._leaving.add(event.connection)
+        elif not isinstance(event, AgentLeft) or event.connection in self.connections:
+            yield from super()._handle_event(event)
+        yield from self._let_go()
         yield from self._balance()
 
     def make_stream(self, stream_id: int) -> Commands:
@@ -103,7 +108,7 @@ class Http(layers.HttpLayer):
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
         """A connection to the store: one that is open and fit, else a new one."""
         for server, store in list(self._stores.items()) if reuse else ():
-            if not event.connection_spec_matches(server):
+            if not event.connection_spec_matches(server) or server in self._leaving:
                 continue
             if server in self.waiting_for_establishment:
                 self.waiting_for_establishment[server].append(event)
@@ -129,12 +134,22 @@ class Http(layers.HttpLayer):
         self.waiting_for_establishment[server].append(event)
         yield from self.event_to_child(stack[0], events.Start())
 
+    def _let_go(self) -> Commands:
+        """Ends what nobody uses any more of the connections whose agent leaves."""
+        for connection in self._leaving - self._used() if self._leaving else ():
+            self._leaving.discard(connection)
+            if connection.connected:
+                yield commands.CloseConnection(connection)
+
     def _forget_what_ended(self) -> None:
         """Drops ended connections: where HTTP/2 ends with us, each request has one of its own."""
-        used = {stream.context.server for stream in self.streams.values()}
-        for server in [one for one in self._stores if one not in used]:
-            if not server.connected and server not in self.waiting_for_establishment:
+        for server in self._stores.keys() - self._used():
+            if not server.connected:
                 del self._stores[server], self.connections[server]
+
+    def _used(self) -> set[Connection]:
+        """Connections to stores with a request on them, or that one waits for."""
+        return {stream.context.server for stream in self.streams.values()} | {*self.waiting_for_establishment}
 
     def _balance(self) -> Commands:
         """Nobody sends more than is taken on, and what is kept meanwhile has a bound."""

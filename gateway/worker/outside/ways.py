@@ -39,6 +39,21 @@ class Way:
     tls: ssl.SSLContext | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection for another process.
+
+    Attributes:
+        sock: it is not read or written here.
+        agent_left: set when the agent takes no more, or is gone; None where it leads through none.
+        dialer: kept for that: the hub does not keep it alive.
+    """
+
+    sock: socket.socket
+    agent_left: asyncio.Event | None = None
+    dialer: NetworkDialer | None = None
+
+
 class Ways:
     """Opens them."""
 
@@ -59,22 +74,20 @@ class Ways:
             async with asyncio.timeout(_DIAL_TIMEOUT):
                 await self._addresses(way.host, way.port)
 
-    async def opened(self, way: Way) -> socket.socket:
-        """A socket that leads there, for another process: it is not read or written here.
+    async def opened(self, way: Way) -> Opened:
+        """A connection that leads there.
 
         Raises NotPermitted for an address where we don't go, and what dialers raise.
         """
         if way.network is not None:
-            sock = await NetworkDialer(self._hub, way.network).open_socket(way.host, way.port)
-        else:
-            with store_errors():
-                async with asyncio.timeout(_DIAL_TIMEOUT):
-                    sock = await connected(await self._addresses(way.host, way.port), way.port)
-        if way.tls is None:
-            return sock
+            left = asyncio.Event()
+            dialer = NetworkDialer(self._hub, way.network, on_leave=left.set)
+            sock = await dialer.open_socket(way.host, way.port)
+            return Opened(await _secured(sock, way), left, dialer)
         with store_errors():
-            _, end = await over(sock, SecureEnd, way.tls, way.host, _DIAL_TIMEOUT)
-        return await relayed(end, ProxyEnd)
+            async with asyncio.timeout(_DIAL_TIMEOUT):
+                sock = await connected(await self._addresses(way.host, way.port), way.port)
+        return Opened(await _secured(sock, way))
 
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:
         """Where the host is. Raises NotPermitted unless we go to each of its addresses."""
@@ -82,3 +95,12 @@ class Ways:
         if not found or not all(permitted(address, self._allowed) for address in found):
             raise NotPermitted("the store's host has an address that the proxy does not go to")
         return found
+
+
+async def _secured(sock: socket.socket, way: Way) -> socket.socket:
+    """The socket itself, or one whose bytes we carry over it in TLS."""
+    if way.tls is None:
+        return sock
+    with store_errors():
+        _, end = await over(sock, SecureEnd, way.tls, way.host, _DIAL_TIMEOUT)
+    return await relayed(end, ProxyEnd)

@@ -3,6 +3,7 @@
 import socket
 import ssl
 from base64 import b64encode
+from contextlib import closing
 
 import pytest
 
@@ -109,8 +110,8 @@ async def test_the_worker_connects_the_proxy_to_its_accounts_places_alone(
     """Asked as a proxy that was taken over would: through the socket itself."""
     dialing = Dialing(proxied.data / "run" / "dial.sock")
     ref = AccountRef(account.id, 0)
-    with await dialing.store(ref, "localhost", store.port, tls=False) as sock:
-        assert sock.getpeername()[1] == store.port
+    with closing(await dialing.store(ref, "localhost", store.port, tls=False)) as dialled:
+        assert dialled.sock.getpeername()[1] == store.port
     for place in (("localhost", plain_store.port), ("127.0.0.1", store.port), ("evil.example", 443)):
         with pytest.raises(NotPermitted, match="not one of the account's"):
             await dialing.store(ref, *place, tls=False)

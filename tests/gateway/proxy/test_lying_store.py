@@ -67,6 +67,10 @@ def test_an_answer_that_parsers_read_in_several_ways_is_a_502(
 ) -> None:
     answer = get(guarded, lied_to, lying, MALFORMED[kind])
     assert status(answer) == 502, answer[:300]
+    head, _, why = answer.partition(b"\r\n\r\n")
+    assert b"text/plain" in head
+    assert why.startswith(b"isthmus proxy: ")
+    assert b"mitmproxy" not in answer
     assert b"Set-Cookie" not in answer
     assert b"hello" not in answer
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.proxy.agents import agent
 from tests.gateway.proxy.proxied import ISTHMUS, Account, Proxied
-from tests.gateway.proxy.test_private_network import agent
 from tests.servers.apache import PASSWORD, USER, Apache, apache
 from tests.servers.issuer import Issuer
 from tests.servers.private_network import private_network

@@ -132,6 +132,7 @@ def test_odd_request_lines(
     assert len(lying.requests) - before <= 1
     if status(answer) != 200:
         assert len(lying.requests) == before
+        assert b"\r\n\r\nisthmus proxy: " in answer, "in a line of text, whoever wrote the page else"
     assert not lying.misread
 
 

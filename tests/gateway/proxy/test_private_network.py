@@ -2,21 +2,17 @@
 
 import hashlib
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from tests.gateway.proxy.proxied import ENVIRONMENT, ISTHMUS, Account, Proxied
+from tests.gateway.proxy.agents import agent
+from tests.gateway.proxy.proxied import ISTHMUS, Account, Proxied
 from tests.servers.apache import PASSWORD, USER, Apache, apache
 from tests.servers.private_network import PrivateNetwork, private_network
 
 pytestmark = [pytest.mark.server, pytest.mark.journey, pytest.mark.netns, pytest.mark.slow]
-AGENT = [sys.executable, "-c", "from connect_agent.cli import main; main()"]
 
 
 @dataclass
@@ -44,31 +40,6 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
                 ca=f"@{ca}",
             )
             yield Behind(proxied, network, store, account)
-
-
-@contextmanager
-def agent(proxied: Proxied, network: PrivateNetwork, *ports: int) -> Iterator[None]:
-    """An agent in the network, connected, that goes to these ports of its own machine."""
-    url = f"http://{network.outside}:{proxied.port}"
-    proxied.isthmus("network", "create", "office")
-    token = proxied.isthmus("network", "invite", "office", "--url", url)["token"]
-    config = ("--config", str(proxied.folder / "agent.toml"))
-    loopback = [f"{host}:{port}" for host in ("127.0.0.1", "[::1]") for port in ports]
-    allow = [word for rule in loopback for word in ("--allow", rule)]
-    joined = proxied.run(*network.inside, *AGENT, "join", token, *config, *allow)
-    assert joined.returncode == 0, joined.stderr
-    with (proxied.folder / "agent.log").open("wb") as log:
-        running = subprocess.Popen(
-            [*network.inside, *AGENT, "run", *config], stdout=log, stderr=log, env=ENVIRONMENT
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while not proxied.isthmus("network", "status")["networks"][0]["agents"][0]["connected"]:
-            assert time.monotonic() < deadline, "the agent did not connect"
-        yield
-    finally:
-        running.terminate()
-        running.wait(20)
 
 
 def test_a_program_reads_and_writes_a_store_that_nothing_outside_reaches(behind: Behind) -> None:
@@ -104,14 +75,19 @@ def test_the_networks_authorities_serve_an_account_without_its_own(behind: Behin
     behind.proxied.isthmus("network", "trust", "office", "--clear")
 
 
-def test_the_agents_allow_list_decides(behind: Behind) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_the_agents_allow_list_decides(behind: Behind, scheme: str, version: str) -> None:
     """Another port in there is neither the account's nor, were it one, on the agent's list."""
-    url = f"http://localhost:{behind.store.port + 1}/"
+    url = f"{scheme}://localhost:{behind.store.port + 1}/"
     made = behind.proxied.isthmus(
         *("account", "add", "webdav", "--app", behind.proxied.app["id"], "--network", "office"),
         *("--set", f"url={url}", "--set", f"username={USER}", "--set", f"password={PASSWORD}"),
     )
-    code, why = behind.proxied.curl(Account(made["id"], made["access_token"]), url)
+    code, why = behind.proxied.curl(Account(made["id"], made["access_token"]), version, url)
     assert code == 502
-    assert "allow-list" in why
+    assert why == (
+        "isthmus proxy: the agent's allow-list does not have the store's host and port: "
+        "run 'isthmus-agent allow HOST:PORT' there\n"
+    )
     assert behind.proxied.curl(behind.account, url)[0] == 403

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from gateway.operations import AccountRef, WorkerUnavailable
 from gateway.operations.dialing import Dialing
 from gateway.worker import dialing
 from gateway.worker.operations.dials import DIALS
+from gateway.worker.outside.ways import Opened
 
 ACCOUNT = AccountRef(1, 1)
 
@@ -24,13 +25,19 @@ type Opens = Callable[[dict[str, Any]], Awaitable[socket.socket]]
 class Desk:
     """A double of the desk: what leads there is the question itself, and `opens` makes it a socket."""
 
-    def __init__(self, opens: Opens) -> None:
+    def __init__(self, opens: Opens, agent_left: asyncio.Event | None) -> None:
         self.ways = self
-        self.opened = opens
+        self._opens = opens
+        self._agent_left = agent_left
+
+    async def opened(self, question: dict[str, Any]) -> Opened:
+        return Opened(await self._opens(question), self._agent_left)
 
 
 @asynccontextmanager
-async def worker(place: Path, monkeypatch: pytest.MonkeyPatch, opens: Opens) -> AsyncIterator[Dialing]:
+async def worker(
+    place: Path, monkeypatch: pytest.MonkeyPatch, opens: Opens, agent_left: asyncio.Event | None = None
+) -> AsyncIterator[Dialing]:
     async def store(desk: Desk, question: dict[str, Any]) -> dict[str, Any]:
         return question
 
@@ -39,7 +46,7 @@ async def worker(place: Path, monkeypatch: pytest.MonkeyPatch, opens: Opens) -> 
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(place))
     listening.listen()
-    desk: Any = Desk(opens)
+    desk: Any = Desk(opens, agent_left)
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(dialing.serve(desk, listening))
         yield Dialing(place)
@@ -63,7 +70,7 @@ async def test_a_connected_socket_comes_over(tmp_path: Path, monkeypatch: pytest
         return given
 
     async with worker(tmp_path / "s", monkeypatch, opens) as there:
-        with await there.store(ACCOUNT, "a.example", 443, tls=True) as got:
+        with (await there.store(ACCOUNT, "a.example", 443, tls=True)).sock as got:
             assert not got.get_inheritable()
             ours[0].sendall(b"greeting")
             assert got.recv(100) == b"greeting"
@@ -82,12 +89,31 @@ async def test_many_at_once_each_get_their_own(tmp_path: Path, monkeypatch: pyte
         return given
 
     async def ask(there: Dialing, port: int) -> None:
-        with await there.store(ACCOUNT, "a.example", port, tls=False) as got:
+        with (await there.store(ACCOUNT, "a.example", port, tls=False)).sock as got:
             assert got.recv(100) == str(port).encode()
 
     async with worker(tmp_path / "s", monkeypatch, opens) as there, asyncio.TaskGroup() as asking:
         for port in range(1, 101):
             asking.create_task(ask(there, port))
+
+
+async def test_the_proxy_is_told_when_the_agent_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def opens(_: dict[str, Any]) -> socket.socket:
+        return some_socket()
+
+    left = asyncio.Event()
+    async with worker(tmp_path / "s", monkeypatch, opens, left) as there:
+        given_up = await there.store(ACCOUNT, "a.example", 443, tls=False)
+        given_up.close()
+        with closing(await there.store(ACCOUNT, "a.example", 443, tls=False)) as dialled:
+            assert dialled.agent is not None
+            with pytest.raises(BlockingIOError):
+                dialled.agent.recv(1)
+            left.set()
+            async with asyncio.timeout(5):
+                assert await asyncio.get_running_loop().sock_recv(dialled.agent, 1) == b""
 
 
 @pytest.mark.parametrize("error", [NotPermitted("not there"), Unavailable("it is down")])

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.gateway.proxy.agents import agent
 from tests.gateway.proxy.proxied import Account, Proxied
-from tests.gateway.proxy.test_private_network import agent
 from tests.gateway.tunnel.tunnels import certified
 from tests.servers import azurite_blob
 from tests.servers.apache import PASSWORD, USER, Apache, apache
