@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 from connectors.azure.settings import AzureSettings
 from connectors.azure.signing import Query, SharedKey
 from connectors.http1.others import below, below_url, encoded, joined, kept, pairs, require_origin, values
-from connectors.interface import Authorised, NotPermitted, Origin, Request, Unsupported
+from connectors.interface import Authorised, ErrorForm, NotPermitted, Origin, Request, Unsupported
 
 _OURS = ("date", "x-ms-date", "x-ms-copy-source-authorization", "x-ms-source-authorization")
 _COPY_SOURCE = "x-ms-copy-source"
@@ -36,7 +36,8 @@ class Authoriser:
     def __init__(self, settings: AzureSettings, key: SharedKey | None, token: str, version: str) -> None:
         url = urlsplit(settings.endpoint())
         host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-        self.origin = Origin(url.scheme, host, port, f"{settings.path()}/", settings.ca, flat_names=True)
+        path, form = f"{settings.path()}/", ErrorForm.AZURE
+        self.origin = Origin(url.scheme, host, port, path, settings.ca, flat_names=True, errors=form)
         self._base = f"{settings.prefix}/" if settings.prefix else ""
         self._key = key
         self._token = token

@@ -11,7 +11,7 @@ from connectors.gcs.settings import GcsSettings
 from connectors.http1.authorisation import NOBODY, bearer
 from connectors.http1.others import Query, below, encoded, pairs, require_origin
 from connectors.http1.tokens import Tokens
-from connectors.interface import Authorised, NotPermitted, Origin, Request
+from connectors.interface import Authorised, ErrorForm, NotPermitted, Origin, Request
 
 _ROOTS: Final = ("/storage/v1/b/", "/upload/storage/v1/b/", "/download/storage/v1/b/")
 _CALLERS_QUERY = frozenset({"access_token", "oauth_token", "key"})
@@ -30,7 +30,8 @@ class Authoriser:
 
     def __init__(self, settings: GcsSettings, place: Origin, tokens: Tokens | None) -> None:
         self.origins = tuple(
-            replace(place, path=f"{root}{quote(settings.bucket)}/", flat_names=True) for root in _ROOTS
+            replace(place, path=f"{root}{quote(settings.bucket)}/", flat_names=True, errors=ErrorForm.GOOGLE)
+            for root in _ROOTS
         )
         self._name = settings.bucket
         self._base = f"{settings.prefix}/" if settings.prefix else ""

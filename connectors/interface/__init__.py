@@ -46,7 +46,7 @@ from connectors.interface.identity import Identity
 from connectors.interface.network import Dialer
 from connectors.interface.parts import Part, Upload
 from connectors.interface.renewals import Alone, Renewals, Renewed
-from connectors.interface.requests import Authorised, Origin, Payload, Request, Signing
+from connectors.interface.requests import Authorised, ErrorForm, Origin, Payload, Request, Signing
 from connectors.interface.sharing import Permission, Presigned, Quota, Role, Who
 
 __all__ = [
@@ -79,6 +79,7 @@ __all__ = [
     "Context",
     "Dialer",
     "Entry",
+    "ErrorForm",
     "Held",
     "Identity",
     "InvalidName",

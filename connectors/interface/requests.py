@@ -25,6 +25,14 @@ class Signing(StrEnum):
     AWS4 = "AWS4-HMAC-SHA256"
 
 
+class ErrorForm(StrEnum):
+    """In which form programs of a store's own API read why a request was refused."""
+
+    S3 = "s3"
+    AZURE = "azure"
+    GOOGLE = "google"
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a store's API lives: scheme (`http`, `https`), host in lower case, port; below which path.
@@ -38,6 +46,7 @@ class Origin:
         signing: how programs sign for it, which `authorise` does anew; None is not at all, or unchecked.
         flat_names: what is below the path are names without folders: for the store neither `%2F`, as some
             programs write a slash, nor `%25` leads out of the path, and `authorise` reads them as it does.
+        errors: how its programs read what is answered in the store's place; None as a line of text.
     """
 
     scheme: str
@@ -48,6 +57,7 @@ class Origin:
     worker_tls: bool = False
     signing: Signing | None = None
     flat_names: bool = False
+    errors: ErrorForm | None = None
 
     @classmethod
     def of(cls, url: str, ca: str | None = None) -> Self:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from connectors.http1.others import Query, below, encoded, joined, kept, pairs, require_origin, values
-from connectors.interface import Authorised, NotPermitted, Origin, Payload, Request, Signing, Unsupported
+from connectors.interface import (
+    Authorised,
+    ErrorForm,
+    NotPermitted,
+    Origin,
+    Payload,
+    Request,
+    Signing,
+    Unsupported,
+)
 from connectors.s3.settings import S3Settings
 
 if TYPE_CHECKING:
@@ -65,7 +74,7 @@ def origins(settings: S3Settings) -> tuple[Origin, ...]:
 
 
 def _origin(scheme: str, host: str, port: int, path: str, ca: str | None) -> Origin:
-    return Origin(scheme, host, port, path, ca, signing=Signing.AWS4, flat_names=True)
+    return Origin(scheme, host, port, path, ca, signing=Signing.AWS4, flat_names=True, errors=ErrorForm.S3)
 
 
 class Authoriser:

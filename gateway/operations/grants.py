@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import orjson
 
-from connectors.interface import Authorised, Origin, Request, Signing
+from connectors.interface import Authorised, ErrorForm, Origin, Request, Signing
 from gateway.operations.messages import AccountRef
 from gateway.operations.uploads import Ask
 
@@ -36,8 +36,12 @@ class OriginsView:
 
 
 def _origin(value: dict[str, Any]) -> Origin:
-    signing = value["signing"]
-    return Origin(**{**value, "signing": Signing(signing) if signing else None})
+    signing, errors = value["signing"], value["errors"]
+    named = {
+        "signing": Signing(signing) if signing else None,
+        "errors": ErrorForm(errors) if errors else None,
+    }
+    return Origin(**{**value, **named})
 
 
 class Grants:

@@ -34,6 +34,9 @@ _LONGEST_PORT = 5
 class Denied(Exception):
     """The request is not let through, with the status to say so and the reason in words for its sender."""
 
+    code: str | None = None
+    """The store's own name for what is wrong, where it has one."""
+
     def __init__(self, status: int, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status, self.message, self.retry_after = status, message, retry_after

@@ -31,7 +31,7 @@ from gateway.proxy.passing.passages import Passages
 from gateway.proxy.refusing import or_refuse, refuse
 from gateway.proxy.signing.payloads import Through, admit
 from gateway.proxy.wire.certificates import Certificates, Place
-from gateway.proxy.wire.hooks import AGAIN, THROUGH, WHY_REFUSED, WORKER_TLS, Wanted
+from gateway.proxy.wire.hooks import AGAIN, FORM, THROUGH, WHY_REFUSED, WORKER_TLS, Wanted
 from gateway.proxy.wire.websockets import PASSES, wanted
 
 if TYPE_CHECKING:
@@ -151,9 +151,11 @@ class Injection:
     async def _origin(self, flow: http.HTTPFlow, grant: Grant) -> Origin:
         """The account's origin that the request is for. Raises Denied unless all that names it agrees."""
         request = flow.request
-        host = plain_host(request.host)
+        host, origins = plain_host(request.host), await self._access.origins(grant)
+        if (near := origin_at(origins, host, request.port)) is not None:
+            flow.metadata[FORM] = near.errors
         origin = grant.require(
-            await self._access.origins(grant),
+            origins,
             method=request.method,
             scheme=request.scheme,
             host=host,

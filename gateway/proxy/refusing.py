@@ -15,9 +15,10 @@ from connectors.interface import (
     Unsupported,
 )
 from gateway.operations import WorkerUnavailable
+from gateway.proxy.answers import answer
 from gateway.proxy.grants import Denied
 from gateway.proxy.observed import REFUSAL
-from gateway.proxy.signing.signatures import Refused
+from gateway.proxy.wire.hooks import FORM
 
 _log = logging.getLogger(__name__)
 
@@ -46,16 +47,14 @@ async def or_refuse(flow: http.HTTPFlow, decide: Callable[[], Awaitable[None]]) 
 
 
 def refuse(flow: http.HTTPFlow, denied: Denied) -> None:
-    """Answers in the store's place; S3's programs are answered in S3's form."""
-    fields = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
+    """Answers in the store's place."""
+    said = answer(denied.status, denied.message, flow.metadata.get(FORM), code=denied.code)
+    said.headers["Connection"] = "close"
     if denied.status == 407:
-        fields["Proxy-Authenticate"] = 'Basic realm="isthmus", charset="UTF-8"'
+        said.headers["Proxy-Authenticate"] = 'Basic realm="isthmus", charset="UTF-8"'
     if denied.retry_after is not None:
-        fields["Retry-After"] = str(int(denied.retry_after) + 1)
-    body = f"isthmus proxy: {denied.message}\n"
-    if isinstance(denied, Refused):
-        fields["Content-Type"], body = "application/xml", denied.document()
+        said.headers["Retry-After"] = str(int(denied.retry_after) + 1)
     flow.request.headers.pop("expect", None)  # the body is not wanted
     flow.request.stream = False
     flow.metadata[REFUSAL] = denied.message
-    flow.response = http.Response.make(denied.status, body, fields)
+    flow.response = said

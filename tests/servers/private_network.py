@@ -22,11 +22,17 @@ table inet inside {
 
 @dataclass(frozen=True)
 class PrivateNetwork:
-    """A namespace; `outside` is the address of this end of the link, the one thing that it can reach."""
+    """A namespace.
+
+    Attributes:
+        outside: the address of this end of the link, the one thing that can be reached from in there.
+        within: the address of the other end, where nothing is let in.
+    """
 
     name: str
     link: str
     outside: str
+    within: str
 
     @property
     def inside(self) -> tuple[str, ...]:
@@ -49,8 +55,8 @@ class PrivateNetwork:
 @contextmanager
 def private_network(*names: str) -> Iterator[PrivateNetwork]:
     """Made and removed. In there the names lead to its own loopback; outside nobody knows them."""
-    mark, (outer_end, inner_end) = secrets.token_hex(3), _link()
-    network = PrivateNetwork(f"inside-{mark}", f"vo{mark}", outer_end)
+    mark = secrets.token_hex(3)
+    network = PrivateNetwork(f"inside-{mark}", f"vo{mark}", *_link())
     inner = f"vi{mark}"
     with ExitStack() as stack:
         _run("ip", "netns", "add", network.name)
@@ -60,7 +66,7 @@ def private_network(*names: str) -> Iterator[PrivateNetwork]:
         _run("ip", "link", "add", network.link, "type", "veth", "peer", inner, "netns", network.name)
         _run("ip", "address", "add", f"{network.outside}/30", "dev", network.link)
         network.set_link("up")
-        _run("ip", "-n", network.name, "address", "add", f"{inner_end}/30", "dev", inner)
+        _run("ip", "-n", network.name, "address", "add", f"{network.within}/30", "dev", inner)
         for link in (inner, "lo"):
             _run("ip", "-n", network.name, "link", "set", link, "up")
         subprocess.run([*network.inside, "nft", "-f", "-"], input=_FIREWALL, text=True, check=True)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote, unquote
-from xml.sax.saxutils import escape
 
 from connectors.http1.others import encoded, pairs
 from gateway.access.placeholders import Placeholder
@@ -49,16 +48,11 @@ _WHERE_FROM = "the keys to sign with are those of the proxy's token: 'isthmus ex
 class Refused(Denied):
     """A signature that is not right, or what it promised of the body: as S3 says it, by code and message."""
 
+    code: str
+
     def __init__(self, code: str, message: str, status: int = 403) -> None:
         super().__init__(status, message)
         self.code = code
-
-    def document(self) -> str:
-        """The body of S3's error responses, which its SDKs read ("Error responses", REST error responses)."""
-        return (
-            '<?xml version="1.0" encoding="UTF-8"?>\n'
-            f"<Error><Code>{self.code}</Code><Message>isthmus proxy: {escape(self.message)}</Message></Error>"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,18 @@
-"""What a client is told when there is no answer of a store: a line of text, and not mitmproxy's page."""
+"""What went wrong with a request on its way, as mitmproxy's events; ours say it in words for the client."""
 
-from mitmproxy.http import Response
+from dataclasses import dataclass
+
+from mitmproxy.proxy.layers.http._events import ResponseProtocolError
+
+from connectors.interface import ErrorForm
 
 
-def answer(status: int, why: str) -> Response:
-    """An answer in words of ours."""
-    fields = {"Content-Type": "text/plain; charset=utf-8"}
-    return Response.make(status, f"isthmus proxy: {why}\n", fields)
+class StoreFault(ResponseProtocolError):
+    """What is wrong with a store's answer: nothing that the store sent is in it."""
+
+
+@dataclass
+class Unanswered(ResponseProtocolError):
+    """Why a client gets no answer of a store, and in which form it reads that."""
+
+    form: ErrorForm | None = None

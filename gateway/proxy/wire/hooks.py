@@ -18,6 +18,8 @@ WORKER_TLS: Final = "isthmus worker's TLS"
 """Set where the worker speaks TLS with the store, and the proxy does not."""
 THROUGH: Final = "isthmus body goes through"
 """Set to what the request's body is to go through on its way, and may be refused by (`payloads.Through`)."""
+FORM: Final = "isthmus error form"
+"""Set to the ErrorForm of the store's programs, as soon as the store is known."""
 WHY_REFUSED: Final = "isthmus body refused"
 """Set to the Denied that a body was refused with on its way."""
 

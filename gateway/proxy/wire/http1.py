@@ -13,18 +13,15 @@ from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestHeaders,
     RequestProtocolError,
-    ResponseProtocolError,
 )
 
+from connectors.interface import ErrorForm
+from gateway.proxy.answers import answer
 from gateway.proxy.wire import heads
 from gateway.proxy.wire.bodies import PassesWhole
-from gateway.proxy.wire.faults import answer
+from gateway.proxy.wire.faults import StoreFault, Unanswered
 
 type Commands = layer.CommandGenerator[Any]
-
-
-class StoreFault(ResponseProtocolError):
-    """What is wrong with a store's answer, in words of ours: nothing that the store sent is in them."""
 
 
 class Client1(PassesWhole, http1.Http1Server):
@@ -71,10 +68,10 @@ class Client1(PassesWhole, http1.Http1Server):
 
     def send(self, event: HttpEvent) -> Commands:
         """Sends an answer, or why there is none; half an answer is broken off."""
-        if isinstance(event, ResponseProtocolError) and self.response is None and self._takes_answers:
+        if isinstance(event, Unanswered) and self.response is None and self._takes_answers:
             status = event.code.http_status_code()
             if status is not None:
-                yield from self._refuse(status, event.message)
+                yield from self._refuse(status, event.message, event.form)
                 return
         yield from super().send(event)
 
@@ -112,8 +109,8 @@ class Client1(PassesWhole, http1.Http1Server):
     def _takes_answers(self) -> bool:
         return bool(self.conn.state & ConnectionState.CAN_WRITE)
 
-    def _refuse(self, status: int, why: str) -> Commands:
-        refusal = answer(status, why)
+    def _refuse(self, status: int, why: str, form: ErrorForm | None = None) -> Commands:
+        refusal = answer(status, why, form)
         refusal.headers["Connection"] = "close"
         yield commands.SendData(self.conn, assemble_response(refusal))  # type: ignore[no-untyped-call]  # mitmproxy's
         yield commands.CloseConnection(self.conn)

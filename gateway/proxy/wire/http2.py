@@ -24,11 +24,11 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
-    ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
 
-from gateway.proxy.wire.faults import answer
+from gateway.proxy.answers import answer
+from gateway.proxy.wire.faults import Unanswered
 from gateway.proxy.wire.heads import MOST_INFORMATIONAL
 
 STREAM_WINDOW: Final = 1024 * 1024
@@ -114,7 +114,7 @@ class Client2(http2.Http2Server):
         if isinstance(event, Credit):
             yield from _give(self, event.stream_id)
             return
-        if isinstance(event, ResponseProtocolError) and (said := self._in_words(event)):
+        if isinstance(event, Unanswered) and (said := self._in_words(event)):
             for one in said:
                 yield from self._handle_event(one)
             return
@@ -149,14 +149,14 @@ class Client2(http2.Http2Server):
         """Bytes of the answer that wait for the client's window."""
         return self.h2_conn.kept(stream_id)
 
-    def _in_words(self, error: ResponseProtocolError) -> Sequence[HttpEvent]:
+    def _in_words(self, error: Unanswered) -> Sequence[HttpEvent]:
         """The answer that says why there is none; nothing where one has begun, or can't any more."""
         status, stream_id = error.code.http_status_code(), error.stream_id
         if status is None or not self.is_open_for_us(stream_id):
             return ()
         if self.h2_conn.streams[stream_id].state_machine.headers_sent:
             return ()
-        refusal = answer(status, error.message)
+        refusal = answer(status, error.message, error.form)
         body = ResponseData(stream_id, refusal.raw_content or b"")
         return ResponseHeaders(stream_id, refusal, end_stream=False), body, ResponseEndOfMessage(stream_id)
 

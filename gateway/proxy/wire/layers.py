@@ -19,14 +19,16 @@ from gateway.proxy.passing.passages import Passages
 from gateway.proxy.passing.relay import Begun
 from gateway.proxy.wire import stores
 from gateway.proxy.wire.exchange import Stream
+from gateway.proxy.wire.faults import StoreFault, Unanswered
 from gateway.proxy.wire.heads import LARGEST_HEAD
-from gateway.proxy.wire.hooks import AgentLeft, Reading, ReadingHook
-from gateway.proxy.wire.http1 import Client1, StoreFault
+from gateway.proxy.wire.hooks import FORM, AgentLeft, Reading, ReadingHook
+from gateway.proxy.wire.http1 import Client1
 from gateway.proxy.wire.http2 import Client2, Credit
 from gateway.proxy.wire.store_tls import StoreTLS
 from gateway.proxy.wire.stores import Store
 
 _OUTERMOST: Final = 2  # layers: mitmproxy's for a proxy, and TLS
+_STORES_FAULTS: Final = (ErrorCode.GENERIC_SERVER_ERROR, ErrorCode.RESPONSE_VALIDATION_FAILED)
 _NO_ANSWER = "the store ended the connection, or its answer is malformed"
 
 type Commands = layer.CommandGenerator[Any]
@@ -101,8 +103,7 @@ class Http(layers.HttpLayer):
     def event_to_child(self, child: layer.Layer, event: events.Event) -> Commands:
         """Passes an event on; what a client is told of an error is in our words."""
         if isinstance(event, ResponseProtocolError) and child is self._client:
-            stream = self.streams.get(event.stream_id)
-            event = in_our_words(event, stream.context.server.error if stream else None)
+            event = in_our_words(event, self.streams.get(event.stream_id))
         yield from super().event_to_child(child, event)
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
@@ -183,10 +184,10 @@ class ClientTLS(tls_layers.ClientTLSLayer):
         return (yield from super().receive_handshake_data(data))
 
 
-def in_our_words(error: ResponseProtocolError, refusal: str | None) -> ResponseProtocolError:
-    """Why there is no answer, without what the store sent of one; `refusal` is why it wants none of us."""
-    if isinstance(error, StoreFault):
-        return error
-    if error.code in (ErrorCode.GENERIC_SERVER_ERROR, ErrorCode.RESPONSE_VALIDATION_FAILED):
-        return ResponseProtocolError(error.stream_id, refusal or _NO_ANSWER, error.code)
-    return error
+def in_our_words(error: ResponseProtocolError, stream: layers.http.HttpStream | None) -> Unanswered:
+    """Why there is no answer, without what the store sent of one: why it wants none of us, if it said so."""
+    flow = getattr(stream, "flow", None)  # as soon as its head was read
+    why, form = error.message, flow.metadata.get(FORM) if flow else None
+    if not isinstance(error, StoreFault) and error.code in _STORES_FAULTS:
+        why = (stream.context.server.error if stream else None) or _NO_ANSWER
+    return Unanswered(error.stream_id, why, error.code, form)
