@@ -1,6 +1,8 @@
 """Connecting an account: what was given is checked, sealed and noted, for the API and the command line."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -61,11 +63,25 @@ async def connect(
     return made
 
 
-async def give_token(session: AsyncSession, sealing: envelope.SealingKey, account_id: int) -> str:
-    """A new Bearer token of the account: shown now, then known by its digest and its seal."""
+@dataclass(frozen=True, slots=True)
+class GivenToken:
+    """A Bearer token as it is shown, once."""
+
+    id: int
+    token: str = field(repr=False)
+
+
+async def give_token(
+    session: AsyncSession,
+    sealing: envelope.SealingKey,
+    account_id: int,
+    *,
+    expires: datetime | None = None,
+) -> GivenToken:
+    """A new Bearer token of the account: from now on known by its digest and its seal."""
     token = tokens.make()
     digest = tokens.digest(token)
     context = envelope.Context("access_tokens", digest.hex(), "sealed")
     sealed = envelope.seal(token.encode(), context, sealing)
-    await access_tokens.create(session, account_id, digest, sealed, "all", None)
-    return token
+    made = await access_tokens.create(session, account_id, digest, sealed, "all", expires)
+    return GivenToken(made.id, token)

@@ -1,17 +1,18 @@
 """`isthmus account`: connected stores."""
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from connectors import registry
-from connectors.interface import Settings, StoreError, Unsupported
+from connectors.interface import Settings, Unsupported
 from gateway.access import connecting
+from gateway.cli import account_tokens, account_upkeep
+from gateway.cli.account_upkeep import tried
 from gateway.cli.output import Data, Json, fail, run, show, show_rows
+from gateway.cli.settings_given import given
 from gateway.cli.state import State, opened
-from gateway.operations import AccountRef, WorkerUnavailable
+from gateway.operations import AccountRef
 from gateway.operations.errors import BadSettings
 from store.queries import accounts, applications, networks
 
@@ -30,18 +31,18 @@ def add(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Connects an account; its settings are sealed. Tried at once when the gateway runs."""
+    """Connects an account; its settings are sealed. The store is tried at once when the gateway runs."""
     try:
         kind = registry.require(service)
     except Unsupported as error:
         why = registry.missing().get(service)
         fail(f"the {service} connector can't be used: {why}" if why else error.message)
-    settings = _checked(service, kind.settings, _given(set_ or []))
+    settings = _checked(service, kind.settings, given(set_ or []))
 
     async def work() -> dict[str, object]:
         async with opened(data) as state:
             added = await _add(state, service, app, settings, network)
-            return {**added, "checked": await _try(state, int(str(added["id"])))}
+            return {**added, "checked": await tried(state, AccountRef(int(str(added["id"])), 0))}
 
     show(run(work()), as_json)
 
@@ -72,6 +73,12 @@ def list_accounts(
     show_rows("accounts", run(work()), as_json)
 
 
+account.command("check")(account_upkeep.check)
+account.command("change")(account_upkeep.change)
+account.command("remove")(account_upkeep.remove)
+account.add_typer(account_tokens.token, name="token")
+
+
 async def _add(
     state: State, service: str, app: str, settings: Settings, network: str | None
 ) -> dict[str, object]:
@@ -93,36 +100,8 @@ async def _add(
             network_id=network_id,
             actor="cli",
         )
-        token = await connecting.give_token(session, state.sealing, made.id)
-        return {"id": made.id, "service": service, "access_token": token}
-
-
-async def _try(state: State, account_id: int) -> str:
-    """`ok`, or why the store could not be opened just now; the account stays either way."""
-    try:
-        await state.operations.stat(AccountRef(account_id, 0), "root")
-    except WorkerUnavailable:
-        return "not tried: the gateway is not running"
-    except StoreError as error:
-        return f"failed: {error.message}"
-    return "ok"
-
-
-def _given(pairs: list[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            fail(f"--set takes key=value, and {key!r} has no '='")
-        if value == "-":
-            value = sys.stdin.read().rstrip("\n")
-        elif value.startswith("@"):
-            try:
-                value = Path(value[1:]).read_text()
-            except OSError as error:
-                fail(f"--set {key}=@FILE: {error.strerror}: {value[1:]}")
-        given[key] = value
-    return given
+        given_out = await connecting.give_token(session, state.sealing, made.id)
+        return {"id": made.id, "service": service, "access_token": given_out.token}
 
 
 def _checked(service: str, kind: type[Settings], given: dict[str, str]) -> Settings:

@@ -4,12 +4,10 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.access.reads import reading
-from gateway.cli.output import Data, Json, fail, run, show, show_rows
-from gateway.cli.state import opened
-from store.queries import accounts
+from gateway.cli.output import Data, Json, run, show, show_rows
+from gateway.cli.state import opened, require_account
 from store.queries import events as queries
 from store.tables import Event, Feed
 
@@ -28,7 +26,7 @@ def list_events(
 
     async def work() -> list[dict[str, Any]]:
         async with opened(data) as state, reading(state.database) as session:
-            await _require(session, account)
+            await require_account(session, account)
             return [_shown(row) for row in await queries.page(session, account, cursor, limit)]
 
     show_rows("events", run(work()), as_json)
@@ -40,17 +38,12 @@ def status(account: int, data: Data = None, as_json: Json = False) -> None:
 
     async def work() -> dict[str, Any]:
         async with opened(data) as state, reading(state.database) as session:
-            await _require(session, account)
+            await require_account(session, account)
             feed = await queries.feed(session, account) or Feed(head=0, purged=0, failures=0, entries=0)
             shown = ("head", "purged", "entries", "crawled", "due", "failures", "error")
             return {"account": account, **{name: getattr(feed, name) for name in shown}}
 
     show(run(work()), as_json)
-
-
-async def _require(session: AsyncSession, account: int) -> None:
-    if await accounts.fetch(session, account) is None:
-        fail(f"there is no account {account}")
 
 
 def _shown(row: Event) -> dict[str, Any]:

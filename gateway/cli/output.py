@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -61,6 +62,11 @@ def _said(value: object) -> str:
             map(_said, value)
         ) or "-"
     return str(value)
+
+
+def written(at: datetime | None) -> str | None:
+    """A time as it is printed: UTC, RFC 3339."""
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
 def run[T](work: Coroutine[Any, Any, T]) -> T:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from connectors.interface import Unsupported
 from gateway.access import tokens
@@ -15,10 +14,10 @@ from gateway.access.native import require_native
 from gateway.access.placeholders import placeholder
 from gateway.access.scopes import BadScope, Scope
 from gateway.cli import authority
-from gateway.cli.output import Data, Json, fail, run, show, show_rows
-from gateway.cli.state import State, opened
-from store.queries import accounts, audit, proxy_tokens
-from store.tables import Account, ProxyToken
+from gateway.cli.output import Data, Json, fail, run, show, show_rows, written
+from gateway.cli.state import State, opened, require_account
+from store.queries import audit, proxy_tokens
+from store.tables import ProxyToken
 
 proxy = typer.Typer(help="The native proxy: tokens, certificate authority, metrics.", no_args_is_help=True)
 token = typer.Typer(help="Tokens that may less than their account.", no_args_is_help=True)
@@ -61,7 +60,7 @@ def list_tokens(
 
     async def work() -> Sequence[ProxyToken]:
         async with opened(data) as state, state.database.session() as session:
-            await _require(session, account)
+            await require_account(session, account)
             return await proxy_tokens.of_account(session, account)
 
     show_rows("tokens", [_row(row) for row in run(work())], as_json)
@@ -88,7 +87,7 @@ async def issue(
     expires = None if hours is None else datetime.now(UTC) + timedelta(hours=hours)
     async with state.database.session() as session:
         try:
-            require_native((await _require(session, account)).service)
+            require_native((await require_account(session, account)).service)
         except Unsupported as error:
             fail(f"account {account}: {error.message}")
         row = await proxy_tokens.create(
@@ -104,7 +103,7 @@ async def issue(
         )
         await audit.append(session, "cli", "proxy_token.create", str(row.id), {"account": account})
         aws = asdict(placeholder(row.digest))
-        return {"id": row.id, "account": account, "token": made, "aws": aws, "expires": _written(expires)}
+        return {"id": row.id, "account": account, "token": made, "aws": aws, "expires": written(expires)}
 
 
 async def end(state: State, token_id: int) -> bool:
@@ -116,13 +115,6 @@ async def end(state: State, token_id: int) -> bool:
         return ended
 
 
-async def _require(session: AsyncSession, account: int) -> Account:
-    found = await accounts.fetch(session, account)
-    if found is None:
-        fail(f"there is no account {account}: 'isthmus account list' shows them")
-    return found
-
-
 def _row(row: ProxyToken) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -131,9 +123,5 @@ def _row(row: ProxyToken) -> dict[str, Any]:
         "methods": json.loads(row.methods),
         "paths": json.loads(row.paths),
         "read_only": row.read_only,
-        "expires": _written(row.expires),
+        "expires": written(row.expires),
     }
-
-
-def _written(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat().replace("+00:00", "Z")

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from gateway import settings as gateway_settings
 from gateway.cli.output import fail
 from gateway.operations import Operations, Wishes, wishes
@@ -12,6 +14,8 @@ from gateway.settings import Settings
 from store import envelope, version
 from store.engine import Database, open_database
 from store.errors import Outdated
+from store.queries import accounts
+from store.tables import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +47,11 @@ async def opened(data: Path | None) -> AsyncIterator[State]:
     finally:
         await operations.aclose()
         await database.aclose()
+
+
+async def require_account(session: AsyncSession, account: int) -> Account:
+    """The account; ends the command when there is none."""
+    found = await accounts.fetch(session, account)
+    if found is None:
+        fail(f"there is no account {account}: 'isthmus account list' shows them")
+    return found

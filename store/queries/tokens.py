@@ -1,5 +1,6 @@
 """Bearer tokens of accounts."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
@@ -31,7 +32,18 @@ async def by_digest(session: AsyncSession, digest: bytes) -> tuple[AccessToken, 
     return None if row is None else (row[0], row[1], row[2])
 
 
-async def revoke(session: AsyncSession, digest: bytes) -> bool:
-    """Whether there was such a token; it works no more."""
-    ended = update(AccessToken).where(AccessToken.digest == digest).values(revoked=True)
-    return bool((await session.execute(ended)).rowcount)  # type: ignore[attr-defined]  # a CursorResult
+async def of_account(session: AsyncSession, account_id: int) -> Sequence[AccessToken]:
+    """The account's tokens that still work, in the order in which they were made."""
+    live = (
+        select(AccessToken)
+        .where(AccessToken.account_id == account_id, AccessToken.revoked.is_(False))
+        .where(or_(AccessToken.expires.is_(None), AccessToken.expires > now()))
+        .order_by(AccessToken.id)
+    )
+    return (await session.scalars(live)).all()
+
+
+async def revoke(session: AsyncSession, token_id: int) -> bool:
+    """Whether there was such a token that was not revoked; it works no more."""
+    ended = update(AccessToken).where(AccessToken.id == token_id, AccessToken.revoked.is_(False))
+    return bool((await session.execute(ended.values(revoked=True))).rowcount)  # type: ignore[attr-defined]  # a CursorResult
