@@ -26,6 +26,26 @@ KEEPS = "KeepAliveTimeout 100"
 
 
 @dataclass
+class Program:
+    """A client of the proxy, and how it names what it wants."""
+
+    kept: http.client.HTTPConnection
+    root: str
+    fields: dict[str, str]
+
+    def get(self, name: str) -> http.client.HTTPResponse:
+        """The answer, of which no more than the head was read."""
+        self.kept.request("GET", f"{self.root}{name}", headers=self.fields)
+        return self.kept.getresponse()
+
+    def small(self) -> int:
+        """The status of a small request."""
+        answer = self.get("small")
+        answer.read()
+        return answer.status
+
+
+@dataclass
 class Office:
     """A gateway, and a store with an account on it in a network whose agent joined."""
 
@@ -36,14 +56,21 @@ class Office:
     config: Sequence[str]
 
     @contextmanager
-    def program(self) -> Iterator[http.client.HTTPSConnection]:
-        """A program that keeps its connection to the store's host, for one request after the other."""
-        context = ssl.create_default_context(cafile=str(self.proxied.ca))
-        kept = http.client.HTTPSConnection("127.0.0.1", self.proxied.proxy_port, timeout=60, context=context)
+    def program(self) -> Iterator[Program]:
+        """A program that keeps its connection, for one request after the other."""
         said = {"Proxy-Authorization": f"Basic {basic(self.account)}"}
-        kept.set_tunnel("localhost", self.store.port, said)
+        kept: http.client.HTTPConnection
+        if self.store.ca is None:
+            kept = http.client.HTTPConnection("127.0.0.1", self.proxied.proxy_port, timeout=60)
+            program = Program(kept, self.store.url, said)
+        else:
+            context = ssl.create_default_context(cafile=str(self.proxied.ca))
+            place = "127.0.0.1", self.proxied.proxy_port
+            kept = http.client.HTTPSConnection(*place, timeout=60, context=context)
+            kept.set_tunnel("localhost", self.store.port, said)
+            program = Program(kept, "/", {})
         try:
-            yield kept
+            yield program
         finally:
             kept.close()
 
@@ -51,17 +78,21 @@ class Office:
         return running(self.proxied, self.network, self.config)
 
 
-@pytest.fixture(scope="module", params=["", HTTP2_STORE], ids=["http/1.1", "http/2"])
+@pytest.fixture(
+    scope="module",
+    params=[(False, ""), (True, ""), (True, HTTP2_STORE)],
+    ids=["plain", "http/1.1", "http/2"],
+)
 def office(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    folder = tmp_path_factory.mktemp("office")
+    folder, (tls, version) = tmp_path_factory.mktemp("office"), request.param
     proxied = Proxied(folder, host="0.0.0.0", settings={"ISTHMUS_PROXY_PRIVATE": "[]"})
     with (
         private_network() as network,
-        apache(folder / "store", tls=True, network=network, extra=f"{KEEPS}\n{request.param}") as store,
+        apache(folder / "store", tls=tls, network=network, extra=f"{KEEPS}\n{version}") as store,
     ):
         (store.data / "small").write_text("small")
         (store.data / "big").write_bytes(BIG)
-        (folder / "ca.pem").write_text(store.ca or "")
+        trusted = {} if store.ca is None else {"ca": store.ca}
         proxied.set_up()
         with proxied.serving():
             config = join(proxied, network, store.port)
@@ -71,7 +102,7 @@ def office(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                     url=store.url,
                     username=USER,
                     password=PASSWORD,
-                    ca=f"@{folder / 'ca.pem'}",
+                    **trusted,
                 )
             yield Office(proxied, network, store, account, config)
 
@@ -84,32 +115,23 @@ def stop(agent: Agent) -> float:
     return time.monotonic() - began
 
 
-def small(program: http.client.HTTPSConnection) -> int:
-    """The status of a small request."""
-    program.request("GET", "/small")
-    answer = program.getresponse()
-    answer.read()
-    return answer.status
-
-
 def test_an_idle_connection_does_not_hold_its_stop(office: Office) -> None:
     with office.program() as program:
         with office.agent() as agent:
-            assert small(program) == 200
+            assert program.small() == 200
             assert stop(agent) < AT_ONCE
         until_connected(office.proxied, there=False)
         with office.agent():
-            assert small(program) == 200, "the program's own connection has lived on"
+            assert program.small() == 200, "the program's own connection has lived on"
 
 
 def test_a_download_ends_whole_and_the_agent_after_it(office: Office) -> None:
     with office.program() as program, office.agent() as agent:
-        program.request("GET", "/big")
-        answer = program.getresponse()
+        answer = program.get("big")
         content = hashlib.sha256(answer.read(1_000_000))
         agent.send_signal(signal.SIGTERM)
         with office.program() as another:
-            while small(another) == 200:  # it takes nothing new, and there is no other
+            while another.small() == 200:  # it takes nothing new, and there is no other
                 time.sleep(0.05)
         assert agent.poll() is None
         while piece := answer.read(1_000_000):
