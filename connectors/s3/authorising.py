@@ -99,7 +99,10 @@ class Authoriser:
         asked = [(name, value) for name, value in pairs(query) if name.lower() not in _SIGNATURE_QUERY]
         self._require_ours(request, key, asked)
         payload = _payload(request, pairs(query))
-        fields = kept(request, _SIGNATURE_FIELDS)
+        fields = [
+            (name, self._source(value) if name == _COPY_SOURCE else value)
+            for name, value in kept(request, _SIGNATURE_FIELDS)
+        ]
         signed = joined((n, v) for n, v in fields if n in _SIGNED_BESIDE or n.startswith("x-amz-"))
         target = path if not key else request.origin.path + quote(key, safe="/~", errors="surrogateescape")
         if asked:
@@ -112,18 +115,23 @@ class Authoriser:
 
     def _require_ours(self, request: Request, key: str, query: Query) -> None:
         """Raises NotPermitted for what reaches beyond the account's keys."""
-        sources = values(request, _COPY_SOURCE)
         if any(name.lower().startswith(_COPY_SOURCE) for name, _ in query):
             raise NotPermitted(f"{_COPY_SOURCE} belongs into a header")
-        for source in sources:
-            plain = source.partition("?")[0].removeprefix("/")
-            copied = below(f"/{plain}", f"/{self._name}/")
-            if not copied or not copied.startswith(self._base):
-                raise NotPermitted("the source of the copy is not the account's")
         if not self._base or (key and key.startswith(self._base)):
             return
         if key or not self._is_fit_listing(request.method, query):
             raise NotPermitted("this reaches beyond the account's folder of the bucket")
+
+    def _source(self, value: str) -> str:
+        """The source of a copy, encoded in the one way that nobody reads as another key: `+` is no space.
+
+        Raises NotPermitted for what is not the account's.
+        """
+        plain, mark, version = value.partition("?")
+        key = below(f"/{plain.removeprefix('/')}", f"/{self._name}/")
+        if not key or not key.startswith(self._base):
+            raise NotPermitted("the source of the copy is not the account's")
+        return f"/{self._name}/{quote(key, safe='/~', errors='surrogateescape')}{mark}{version}"
 
     def _is_fit_listing(self, method: str, query: Query) -> bool:
         names = [name for name, _ in query]

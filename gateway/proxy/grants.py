@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
 from connectors.http1.others import BY_TARGET
-from connectors.interface import Origin
+from connectors.interface import Origin, Signing
 
 READING = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
 """Methods that change nothing (RFC 9110, 9.2.1; RFC 4918; RFC 3253; RFC 5323)."""
@@ -19,8 +19,10 @@ _ECHOES = frozenset({"TRACE", "TRACK"})
 _OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
 _SECOND_PLACES = frozenset({"destination", "x-ms-copy-source", "x-ms-rename-source"})
 """Headers with a URL or path that a request is about too (RFC 4918, 10.3; Azure's Copy Blob, Path Create)."""
-_SOURCES = frozenset({"x-amz-copy-source", "x-amz-rename-source", "x-goog-copy-source"})
-"""Those with a bucket and a key, which do not stand in the target so."""
+_S3_SOURCE = "x-amz-copy-source"
+"""Bucket and key, percent-encoded (Amazon S3 API Reference, CopyObject)."""
+_SOURCES = frozenset({"x-amz-rename-source", "x-goog-copy-source"})
+"""As that, but of stores and ways of asking that are not checked for it."""
 _SECOND_PATHS = re.compile(r"/b/[^/]+/o/[^/]+/(copyTo|rewriteTo|moveTo|compose)(/|$)")
 """Of Google's JSON API (Objects): behind one object's name, an act that names others."""
 _PORTS = {"http": 80, "https": 443}
@@ -117,7 +119,9 @@ class Grant:
         if method not in BY_TARGET:
             raise Denied(403, f"this token limits paths: {method} could name others in its body")
         for name, value in fields:
-            if name in _SOURCES:
+            if name == _S3_SOURCE and origin.signing is Signing.AWS4:
+                self._require_source(origin, value)
+            elif name == _S3_SOURCE or name in _SOURCES:
                 raise Denied(403, f"this token limits paths: {name} is not let through")
             if name in _SECOND_PLACES:
                 self._require_place(origin, name, value)
@@ -136,6 +140,15 @@ class Grant:
         _require_one_reading(place.path, path, flat=origin.flat_names)
         if not any(covers(prefix, path) for prefix in self.paths):
             raise Denied(403, f"this token does not let the path in {name} through")
+
+    def _require_source(self, origin: Origin, value: str) -> None:
+        """As a place. That the bucket is the account's requires the worker; it reads the key as we do."""
+        path = plain_path(f"/{value.removeprefix('/')}")
+        _require_one_reading(value, path, flat=origin.flat_names)
+        bucket, _, key = path[1:].partition("/")
+        place = f"/{key}" if origin.path == "/" else path  # the bucket stands in the host, or in the path
+        if ":" in bucket or not any(covers(prefix, place) for prefix in self.paths):
+            raise Denied(403, f"this token does not let the object in {_S3_SOURCE} through")
 
     def _require_listed(self, host: str, port: int) -> None:
         if self.hosts and not {host, f"{host}:{port}"} & set(self.hosts):

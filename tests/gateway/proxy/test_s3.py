@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +60,6 @@ def test_another_bucket_of_the_same_host_is_refused(
     assert "not of account" in err
 
 
-@pytest.mark.skipif(shutil.which("aws") is None, reason="the aws command is not installed here")
 def test_aws_s3_cp_of_a_file_in_parts_both_ways(
     proxied: Proxied, bucket: Account, weed: SeaweedFS, tmp_path: Path
 ) -> None:
@@ -76,3 +74,26 @@ def test_aws_s3_cp_of_a_file_in_parts_both_ways(
         assert status == 0, err
     copied = (tmp_path / "out").read_bytes()
     assert hashlib.sha256(copied).digest() == hashlib.sha256(content).digest()
+
+
+def test_a_token_of_some_paths_copies_within_them(proxied: Proxied, bucket: Account, weed: SeaweedFS) -> None:
+    """`aws s3 mv` asks for the object, copies it by a header that names it, and deletes it."""
+    words = ("proxy", "token", "create", "--account", str(bucket.id))
+    made = proxied.isthmus(*words, "--path", "/plain/my+dir")
+    env = {
+        "HTTP_PROXY": proxied.url(bucket, made["token"]),
+        "AWS_ACCESS_KEY_ID": made["aws"]["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": made["aws"]["secret_access_key"],
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    aws = ("aws", "--endpoint-url", weed.endpoint, "s3")
+    sources = ("my+dir/a b.txt", "yours/a.txt", "my dir/a.txt")
+    for source in sources:
+        written = ran(proxied, bucket, *aws, "cp", __file__, f"s3://plain/{source}")
+        assert written[0] == 0, written
+    codes = [
+        proxied.run(*aws, "mv", f"s3://plain/{source}", "s3://plain/my+dir/moved.txt", env=env).returncode
+        for source in sources
+    ]
+    assert codes == [0, 1, 1]
+    assert "my+dir/moved.txt" in ran(proxied, bucket, *aws, "ls", "--recursive", "s3://plain/")[1]

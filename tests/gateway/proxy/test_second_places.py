@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.interface import Origin
+from connectors.interface import Origin, Signing
 from gateway.proxy.grants import Denied, Grant
 from tests.gateway.proxy.proxied import Account, Proxied
 from tests.gateway.proxy.speaking import Double
@@ -51,6 +51,38 @@ def test_a_second_place_beyond_the_tokens_paths_is_refused(name: str, place: str
 )
 def test_a_second_place_within_them_is_fine(place: str) -> None:
     LIMITED.require_second_places(HOST, "MOVE", [("destination", place)])
+
+
+IN_PATH = Origin("https", "s3.example", 443, "/bucket/", signing=Signing.AWS4, flat_names=True)
+IN_HOST = Origin("https", "bucket.s3.example", 443, "/", signing=Signing.AWS4, flat_names=True)
+
+
+@pytest.mark.parametrize(("origin", "path"), [(IN_PATH, "/bucket/my+dir"), (IN_HOST, "/my+dir")])
+@pytest.mark.parametrize(
+    ("source", "fine"),
+    [
+        ("bucket/my+dir/a", True),
+        ("/bucket/my%2Bdir/a%20b?versionId=1", True),
+        ("bucket/my%2Bdir%2Fa", True),
+        ("bucket/my%20dir/a", False),
+        ("bucket/mydir/a", False),
+        ("bucket/my+dir/../yours", False),
+        ("bucket/my+dir/%2e%2e/yours", False),
+        ("bucket/my+dirs/a", False),
+        ("my+dir/a", False),
+        ("//bucket/my+dir/a", False),
+        ("arn:aws:s3:eu-north-1:1:accesspoint/my+dir/a", False),
+        ("", False),
+        ("bucket", False),
+    ],
+)
+def test_the_source_of_a_copy_in_s3(origin: Origin, path: str, source: str, fine: bool) -> None:
+    limited = Grant(1, 1, "a token", paths=(path,))
+    if fine:
+        limited.require_second_places(origin, "PUT", [("x-amz-copy-source", source)])
+    else:
+        with pytest.raises(Denied):
+            limited.require_second_places(origin, "PUT", [("x-amz-copy-source", source)])
 
 
 @pytest.mark.parametrize("name", ["x-amz-copy-source", "x-amz-rename-source", "x-goog-copy-source"])
