@@ -13,6 +13,7 @@ AZURE_KEY: Final = b64encode(b"isthmus: this key opens nothing, the gateway has 
 """As long as Azure's own, 64 bytes."""
 _CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
 _KEYS = ("AZURE_STORAGE_KEY", "RCLONE_AZUREBLOB_KEY")
+_PROTOCOL = "DefaultEndpointsProtocol"
 _SECRETS = ("AccountKey", "SharedAccessSignature")  # of a connection string
 _WITHOUT = (
     *("AZURE_STORAGE_SAS_TOKEN", "RCLONE_AZUREBLOB_SAS_URL", "RCLONE_AZUREBLOB_CONNECTION_STRING"),
@@ -40,9 +41,12 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
 def _with_placeholder(connection: str) -> str:
     """A connection string of Azure's, with the key that opens nothing in place of what it had.
 
-    Microsoft's page "Configure Azure Storage connection strings".
+    Microsoft's page "Configure Azure Storage connection strings". One with a SAS may name no protocol;
+    with a key, Azure's SDK for Node.js wants one.
     """
     pairs = [
         pair for pair in connection.split(";") if pair and pair.partition("=")[0].strip() not in _SECRETS
     ]
+    if not any(pair.partition("=")[0].strip() == _PROTOCOL for pair in pairs):
+        pairs.append(f"{_PROTOCOL}=https")
     return ";".join([*pairs, f"AccountKey={AZURE_KEY}"])

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from gateway.cli import authorities, placeholders
+from gateway.cli import authorities, node, placeholders
 
 _HOURS = 12.0  # the longest that the token of a run works that was killed before it could revoke it
 _NOT_FOUND, _NOT_EXECUTABLE, _BY_SIGNAL = 127, 126, 128  # exit statuses, as shells give them
@@ -30,7 +30,6 @@ _ALL_AUTHORITIES = (  # in place of its own list
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO"),
     *("PIP_CERT", "CARGO_HTTP_CAINFO", "RCLONE_CA_CERT", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE"),
 )
-_SWITCHES = {"NODE_USE_ENV_PROXY": "1"}
 _TAKEN_AWAY = (
     *("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "SSL_CERT_DIR"),
     *("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "ISTHMUS_TOKEN", "ISTHMUS_API_KEY"),
@@ -89,8 +88,8 @@ def environment(given: Mapping[str, str], lent: Lent, ours: str, every: str) -> 
     """
     kept = {name: value for name, value in given.items() if name not in _TAKEN_AWAY}
     trusted = {**dict.fromkeys(_MORE_AUTHORITIES, ours), **dict.fromkeys(_ALL_AUTHORITIES, every)}
-    theirs = placeholders.environment(kept)
-    return {**theirs, **dict.fromkeys(_PROXY, lent.proxy), **trusted, **lent.keys, **_SWITCHES}
+    theirs = node.environment(placeholders.environment(kept))
+    return {**theirs, **dict.fromkeys(_PROXY, lent.proxy), **trusted, **lent.keys}
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:

@@ -13,7 +13,7 @@ from gateway.access import tokens
 from gateway.access.native import require_native
 from gateway.access.placeholders import placeholder
 from gateway.access.scopes import BadScope, Scope
-from gateway.cli import authority
+from gateway.cli import authority, node
 from gateway.cli.output import Data, Json, fail, run, show, show_rows, written
 from gateway.cli.state import State, opened, require_account
 from store.queries import audit, proxy_tokens
@@ -23,6 +23,16 @@ proxy = typer.Typer(help="The native proxy: tokens, certificate authority, metri
 token = typer.Typer(help="Tokens that may less than their account.", no_args_is_help=True)
 proxy.add_typer(token, name="token")
 proxy.add_typer(authority.authority, name="ca")
+
+
+@proxy.command("node")
+def node_module(as_json: Json = False) -> None:
+    """Prints the module that leads programs of Node.js through the proxy, for where `isthmus exec` is not."""
+    text = node.MODULE.read_text()
+    if as_json:
+        show({"file": str(node.MODULE), "module": text}, as_json)
+        return
+    typer.echo(text, nl=False)
 
 
 @token.command("create")

@@ -24,7 +24,14 @@ def test_the_key_has_the_form_of_azures_own() -> None:
     ],
 )
 def test_a_connection_string_names_the_same_place_with_the_key_that_opens_nothing(connection: str) -> None:
-    assert environment({CONNECTION: connection})[CONNECTION] == f"{PLACE};AccountKey={AZURE_KEY}"
+    expected = f"{PLACE};DefaultEndpointsProtocol=https;AccountKey={AZURE_KEY}"
+    assert environment({CONNECTION: connection})[CONNECTION] == expected
+
+
+def test_a_connection_string_keeps_the_protocol_that_it_names() -> None:
+    given = f"DefaultEndpointsProtocol=http;{PLACE};AccountKey=c2VjcmV0"
+    expected = f"DefaultEndpointsProtocol=http;{PLACE};AccountKey={AZURE_KEY}"
+    assert environment({CONNECTION: given})[CONNECTION] == expected
 
 
 def test_secrets_are_gone_and_the_rest_stays() -> None:

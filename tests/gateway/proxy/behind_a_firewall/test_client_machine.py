@@ -61,6 +61,16 @@ def test_a_program_reads_what_neither_it_nor_its_machine_reaches(
     assert "exec" not in [one["name"] for one in listed]
 
 
+def test_a_program_of_nodes_does_too(office: Office, machine: PrivateNetwork, isthmus: Path) -> None:
+    """The module that leads it comes with the light install."""
+    (office.webdav.data / "light.txt").write_text("light")
+    script = 'require("https").get(process.argv[1], (answer) => answer.pipe(process.stdout))'
+    gateway = f"http://{machine.outside}:{office.proxied.port}"
+    words = ("exec", "--gateway", gateway, "--account", str(office.files.id), "--")
+    done = ran(office, machine, isthmus, *words, "node", "-e", script, f"{office.webdav.url}light.txt")
+    assert (done.stdout, done.returncode) == ("light", 0), done.stderr
+
+
 def test_without_a_gateways_url_it_says_what_is_missing(
     office: Office, machine: PrivateNetwork, isthmus: Path
 ) -> None:
