@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from store.queries import tasks
 _log = logging.getLogger(__name__)
 _REPORT_EVERY = 1.0
 _PURGE_EVERY = 3600.0
+_WRITE_AGAIN = 1.0
 
 
 @dataclass(slots=True)
@@ -55,8 +56,11 @@ type Work = Callable[[Progress], Awaitable[Any]]
 
 @dataclass(slots=True)
 class _Running:
+    """A task, and whether it is over but for the writing down of its end."""
+
     account: int
     carrier: asyncio.Task[None]
+    over: bool = False
 
 
 class Tasks:
@@ -123,19 +127,22 @@ class Tasks:
         found = self._running.get(task_id)
         if found is None or found.account != account:
             return False
-        await self._end([found.carrier])
-        return True
+        was_over = found.over
+        await self._end([found])
+        return not was_over
 
     async def cancel_all_of(self, account: int) -> None:
         """Ends every task of an account that is going away."""
-        await self._end([task.carrier for task in self._running.values() if task.account == account])
+        await self._end([task for task in self._running.values() if task.account == account])
 
-    async def _end(self, carriers: list[asyncio.Task[None]]) -> None:
+    async def _end(self, ending: list[_Running]) -> None:
+        """Returns when they have ended. Each is cancelled once: it may be letting go of its store by now."""
         await asyncio.sleep(0)  # one that was begun just now enters its coroutine, and so writes its end
-        for carrier in carriers:
-            carrier.cancel()
-        if carriers:
-            await asyncio.wait(carriers)
+        for task in ending:
+            if not task.over and not task.carrier.cancelling():
+                task.carrier.cancel()
+        if ending:
+            await asyncio.wait([task.carrier for task in ending])
 
     async def _carry(self, task_id: str, work: Work) -> None:
         """From waiting to the end, whatever that is: the task's root, so nothing is raised from here."""
@@ -154,7 +161,27 @@ class Tasks:
             _log.exception("a task failed by a bug of ours", extra={"task": task_id})
             lost = TaskLost("the gateway failed; its log has the reason")
             ended = {"state": "FAILURE", "error": _packed(to_json(lost))}
-        await self._write(task_id, progress, finished=datetime.now(UTC), **ended)
+        self._running[task_id].over = True
+        await self._write_end(task_id, progress, finished=datetime.now(UTC), **ended)
+
+    async def _write_end(self, task_id: str, progress: Progress, **ended: object) -> None:
+        """Until it is written: a database that is away for a while costs nobody the result.
+
+        A worker that is told to stop tries once more, and leaves the rest to the next one's `fail_lost`.
+        """
+        while True:
+            try:
+                await self._write(task_id, progress, **ended)
+            except asyncio.CancelledError:  # in mid-transaction, perhaps behind its commit: twice is the same
+                continue
+            except Exception:  # noqa: BLE001  the task's root
+                _log.exception("a task's end can't be written", extra={"task": task_id})
+            else:
+                return
+            if self._group is None:
+                return
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(_WRITE_AGAIN)
 
     async def _do(self, task_id: str, work: Work, progress: Progress) -> Any:
         async with self._places:
@@ -170,8 +197,13 @@ class Tasks:
         told = Progress().to_json()
         while True:
             await asyncio.sleep(_REPORT_EVERY)
-            if (moved := progress.to_json()) != told:
+            if (moved := progress.to_json()) == told:
+                continue
+            try:
                 await self._write(task_id, progress)
+            except Exception:  # noqa: BLE001  what can't be told now is told a second later
+                _log.exception("a task's progress can't be written", extra={"task": task_id})
+            else:
                 told = moved
 
     async def _write(self, task_id: str, progress: Progress, **fields: object) -> None:
@@ -180,8 +212,11 @@ class Tasks:
             await tasks.change(session, task_id, progress=shown, **fields)
 
     async def _purge(self) -> None:
-        async with self._database.session() as session:
-            await tasks.purge(session, datetime.now(UTC) - self._kept)
+        try:
+            async with self._database.session() as session:
+                await tasks.purge(session, datetime.now(UTC) - self._kept)
+        except Exception:  # noqa: BLE001  the next round removes them: no reason to end every task
+            _log.exception("tasks that are over can't be removed")
 
 
 def _packed(value: Any) -> str:
