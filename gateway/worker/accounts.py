@@ -27,6 +27,8 @@ from store.queries import accounts, networks
 
 _log = logging.getLogger(__name__)
 _CLOSE_AFTER_IDLE = 300.0
+_CLOSE_WITHIN = 10.0
+"""Seconds that a store has to say goodbye; then its account is let go all the same."""
 
 type DialerOf = Callable[[int | None, Callable[[], None]], Dialer]
 """The dialer for a network (None: from here), which calls back when an agent that it went through leaves."""
@@ -108,8 +110,9 @@ class Accounts:
         self._open: dict[int, OpenAccount] = {}
         self._given_up: list[OpenAccount] = []
         self._unused = asyncio.Event()
-        self._opening: dict[int, asyncio.Lock] = {}
-        self._locks: dict[int, Locks] = {}
+        # each as long as somebody opens the account, or a connector of it has them
+        self._opening: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[int, Locks] = WeakValueDictionary()
 
     async def require(self, ref: AccountRef) -> OpenAccount:
         """The open account, opened anew when its credential changed; in use until the end of `one_work`.
@@ -134,6 +137,8 @@ class Accounts:
                 await self.forget(ref.id)
             opened = await self._load(ref.id)
             self._open[ref.id] = opened
+            if opened.given_up:  # an agent left while it was being opened
+                self._give_up(opened)
             return opened
 
     async def forget(self, account: int) -> None:
@@ -148,8 +153,9 @@ class Accounts:
                     await self._unused.wait()
             self._unused.clear()
             limit = time.monotonic() - _CLOSE_AFTER_IDLE
-            unused = [one for one in self._all() if not one.running]
-            await self._close([one for one in unused if one.given_up or one.used < limit])
+            await self._close(
+                [one for one in self._all() if not one.running and (one.given_up or one.used < limit)]
+            )
 
     async def aclose(self) -> None:
         """Closes every open account."""
@@ -162,9 +168,9 @@ class Accounts:
         for account in closed:
             self._give_up(account)
             self._given_up.remove(account)
-        for account in closed:
-            await account.connector.aclose()
-            await account.senders.aclose()
+        async with asyncio.TaskGroup() as group:  # side by side: a store that hangs is in nobody's way
+            for account in closed:
+                group.create_task(_closed(account), name=f"close account {account.id}")
 
     def _left(self, account: OpenAccount) -> None:
         """An agent leaves that connections of the account run through."""
@@ -174,9 +180,9 @@ class Accounts:
 
     def _give_up(self, account: OpenAccount) -> None:
         """Nobody is given it any more; it is closed when nothing runs on it."""
+        account.given_up = True
         if self._open.get(account.id) is account:
             del self._open[account.id]
-            account.given_up = True
             self._given_up.append(account)
             self._unused.set()
 
@@ -245,6 +251,16 @@ class Accounts:
     def unseal_credential(self, account_id: int, sealed: bytes) -> bytes:
         """The account's settings as JSON, secrets included."""
         return self._safe.unseal(sealed, credential_context(account_id))
+
+
+async def _closed(account: OpenAccount) -> None:
+    """Closes what an account has open. Nothing is raised: it is over, whatever its store says to that."""
+    for close in (account.connector.aclose, account.senders.aclose):
+        try:
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await close()
+        except Exception:  # noqa: BLE001  the task's root
+            _log.exception("an account was not closed as it should be", extra={"account": account.id})
 
 
 def credential_context(account_id: int) -> envelope.Context:
