@@ -1,6 +1,8 @@
 """Starts the processes of `isthmus serve`, restarts one that died, and drains them on SIGTERM."""
 
 import asyncio
+import errno
+import fcntl
 import json
 import logging
 import os
@@ -9,7 +11,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from gateway import listening, telemetry
 from gateway.board import Board
@@ -32,6 +35,34 @@ class Supervisor:
     async def run(self) -> int:
         """Serves until SIGTERM or SIGINT; returns the exit status."""
         telemetry.start("supervisor", self._settings.log_level)
+        with self._alone():
+            return await self._serve()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While inside, no other supervisor serves this folder: it would take the worker's sockets away.
+
+        The lock is the kernel's, so nothing is left of one that is killed. The children do not inherit it.
+        """
+        folder = self._settings.data / "run"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno != errno.EWOULDBLOCK:  # a file system without locks
+                    _log.warning("nobody else is kept from serving this folder: %s", error.strerror)
+                else:
+                    raise SystemExit(
+                        f"'isthmus serve' is running already for {self._settings.data}: stop it first, "
+                        "or give this one another folder by --data"
+                    ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    async def _serve(self) -> int:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         # for the processes, which inherit it: connections are descriptors
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -97,13 +128,18 @@ class Supervisor:
             words += ["--board", str(board.descriptor)]
         while not self._stopping.is_set():
             started = loop.time()
-            child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "gateway.cli.main", "process", role, "--with-parent"),
-                *("--number", str(number), *words),
-                env=self._environment(),
-                pass_fds=descriptors,
-                stdin=asyncio.subprocess.PIPE,  # never written to: its end is ours
-            )
+            try:
+                child = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", "gateway.cli.main", "process", role, "--with-parent"),
+                    *("--number", str(number), *words),
+                    env=self._environment(),
+                    pass_fds=descriptors,
+                    stdin=asyncio.subprocess.PIPE,  # never written to: its end is ours
+                )
+            except OSError as error:  # no memory, or no process number: the others go on
+                _log.error("a process can't be started now", extra={"role": role, "cause": error.strerror})
+                await asyncio.sleep(_SHORTEST_LIFE)
+                continue
             self._children[role, number] = child
             status = await child.wait()
             if self._stopping.is_set():
