@@ -143,7 +143,8 @@ class Fetcher:
         async def connect(
             factory: Callable[[], http1.Connection],
         ) -> tuple[asyncio.Transport, http1.Connection]:
-            sock = await connected(await self._addresses(place), place.port)
+            # half of it: an answer has to come as well
+            sock = await connected(await self._addresses(place), place.port, self.settings.fetch_timeout / 2)
             secure = place.scheme == "https"
             return await asyncio.get_running_loop().create_connection(
                 factory,

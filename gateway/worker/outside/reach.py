@@ -28,18 +28,24 @@ def permitted(address: Address, allowed: Iterable[Network]) -> bool:
     return is_public(address, networks) and not is_ours(address)
 
 
-async def connected(addresses: Sequence[Address], port: int) -> socket.socket:
-    """A socket connected to the first of the addresses that takes it. Raises OSError."""
+async def connected(addresses: Sequence[Address], port: int, within: float) -> socket.socket:
+    """A socket connected to the first of the addresses that takes it, within so many seconds for them all.
+
+    Each has its share: where IPv6 leads nowhere, a host's IPv4 is still reached. Raises OSError.
+    """
     failure: OSError | None = None
-    for address in addresses:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
-        except OSError as error:
+            async with asyncio.timeout((deadline - loop.time()) / left):
+                await loop.sock_connect(sock, (str(address), port))
+        except OSError as error:  # TimeoutError, too
             sock.close()
-            failure = error
+            failure = failure or error
         except BaseException:
             sock.close()
             raise

@@ -86,7 +86,8 @@ class Ways:
             return Opened(await _secured(sock, way), left, dialer)
         with store_errors():
             async with asyncio.timeout(_DIAL_TIMEOUT):
-                sock = await connected(await self._addresses(way.host, way.port), way.port)
+                found = await self._addresses(way.host, way.port)
+            sock = await connected(found, way.port, _DIAL_TIMEOUT)
         return Opened(await _secured(sock, way))
 
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:
