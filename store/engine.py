@@ -1,16 +1,20 @@
 """The state's database behind a URL: engine, sessions, SQLite's settings, and drivers' errors as ours."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import event, make_url
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from store.errors import Duplicate, Missing, StateError, Unfit
+from store.away import away
+from store.errors import Away, Duplicate, Missing, StateError, Unfit
 
+_log = logging.getLogger(__name__)
 _ASYNC = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _BUSY_MS = 15_000
 _TAKEN = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
@@ -31,9 +35,16 @@ class Database:
 
         A statement in it raises Duplicate when a unique value is taken, Missing when what the row belongs to
         is not there, Unfit when the database can't hold a value. Nothing but leaving works after that.
+
+        Anything in it, its end too, raises Away when the database can't serve now.
         """
-        async with self._sessions.begin() as session:
-            yield session
+        try:
+            async with self._sessions.begin() as session:
+                yield session
+        except NoConnectionFree as error:  # of the pool, which waits for half a minute
+            raise _told(
+                Away("the gateway's database is busy: try again in a moment"), "no connection is free"
+            ) from error
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -50,6 +61,7 @@ def open_database(url: str) -> Database:
         async_url(url), pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True
     )
     event.listen(engine.sync_engine, "handle_error", _as_ours, retval=True)
+    event.listen(engine.sync_engine, "do_connect", _connect)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -75,7 +87,27 @@ def _as_ours(context: ExceptionContext) -> StateError | None:
         return Missing("what the row belongs to is not there") if code in _NO_PARENT else None
     if isinstance(original, OverflowError | UnicodeEncodeError) or code.startswith(_DATA_EXCEPTION):
         return Unfit("a value that the database can't hold")
-    return None
+    if not isinstance(original, Exception):  # whoever waits is cancelled, which takes the connection along
+        return None
+    return _told(away(original, broken=context.is_disconnect), type(original).__name__)
+
+
+def _connect(dialect: Dialect, record: object, args: Any, options: Any) -> Any:
+    """A new connection; what a driver raises here comes as it is, untouched by `handle_error`."""
+    try:
+        return dialect.connect(*args, **options)
+    except Exception as error:
+        ours = away(error, broken=isinstance(error, OSError))
+        if ours is None:
+            raise
+        raise _told(ours, type(error).__name__) from error
+
+
+def _told[E: Away | None](error: E, cause: str) -> E:
+    """The error, once it is in the log: who can mend it is the gateway's operator, not whoever asked."""
+    if error is not None:
+        _log.error("the database can't serve: %s", error, extra={"cause": cause})
+    return error
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:

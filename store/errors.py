@@ -5,6 +5,7 @@ StateError
 ├── Stale       the row changed since it was read
 ├── Missing     the row, or what it belongs to, is not there
 ├── Unfit       a value that the database can't hold
+├── Away        the database can't serve now
 └── Outdated    the tables are another version's
 """
 
@@ -27,6 +28,10 @@ class Missing(StateError):
 
 class Unfit(StateError):
     """A value that the database can't hold: too long, too large, or a NUL on PostgreSQL."""
+
+
+class Away(StateError):
+    """The database can't serve now: it is down, busy, full or broken. The text says which, and what to do."""
 
 
 class Outdated(StateError):

@@ -68,6 +68,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     state.Stale: (409, "conflict"),
     state.Missing: (404, "not_found"),
     state.Unfit: (400, "invalid_parameter"),
+    state.Away: (503, "service_error"),
 }
 _RETRY_AFTER: dict[type[Exception], float] = {WorkerUnavailable: 1.0}
 _RETRY_AFTER_BY_STATUS = {429: 1.0, 503: 5.0}

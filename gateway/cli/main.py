@@ -21,6 +21,7 @@ from gateway.cli import (
     proxy_metrics,
     setup,
 )
+from store.errors import Away
 
 app = typer.Typer(
     help="One HTTP API over every file store, including the ones behind a firewall.",
@@ -80,10 +81,10 @@ def process(
 
 
 def main() -> None:
-    """The entry of `isthmus`; a setting that is wrong ends any command with what to do."""
+    """The entry of `isthmus`; a wrong setting, or a database that is away, ends a command with what to do."""
     try:
         app()
-    except gateway_settings.BadSetting as error:
+    except (gateway_settings.BadSetting, Away) as error:
         raise SystemExit(f"isthmus: {error}") from None
 
 
