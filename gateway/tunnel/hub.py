@@ -65,7 +65,7 @@ class Hub:
     Args:
         key: the hub's Ed25519 key, whose public half agents learned when they joined.
         find_agent: the agent's public key; None for an unknown or revoked agent.
-        network_of: the network that the agent serves; None for an unknown one.
+        network_of: the network that the agent serves; None for an unknown or revoked one.
         name: tells hubs apart, so that an agent with two addresses of one hub uses one.
         on_seen: called after each handshake with the agent and its allow-list.
         network_name: a network's name, for messages.
@@ -99,6 +99,7 @@ class Hub:
         self._members: dict[bytes, Member] = {}
         self._changed = asyncio.Event()
         self._closing = False
+        self._drops = 0
 
     # agents
 
@@ -155,13 +156,16 @@ class Hub:
         except (TunnelLost, TimeoutError):
             await _shut(websocket, 1002, "")
             return None
-        network = await self._network_of(greeting.agent)
-        if network is None:
-            await _shut(websocket, REVOKED, "")
-            return None
-        if self._on_seen is not None:
-            await self._on_seen(greeting.agent, greeting.policy)
-        return self._member(greeting, network)
+        while True:
+            drops = self._drops
+            network = await self._network_of(greeting.agent)
+            if network is None:
+                await _shut(websocket, REVOKED, "")
+                return None
+            if self._on_seen is not None:
+                await self._on_seen(greeting.agent, greeting.policy)
+            if drops == self._drops:  # else it may be the one that was dropped, before it was a member
+                return self._member(greeting, network)
 
     def _resumable(self, agent: int, session: bytes) -> bool:
         member = self._members.get(session)
@@ -310,6 +314,7 @@ class Hub:
 
     async def drop_agent(self, agent: int) -> None:
         """Breaks the agent's streams at once and closes its websockets; it learns that it was revoked."""
+        self._drops += 1
         dropped = [member for member in self._members.values() if member.agent == agent]
         websockets = [member.websocket for member in dropped if member.websocket is not None]
         for member in dropped:

@@ -179,7 +179,7 @@ async def _find_agent(database: Database, agent_id: int) -> bytes | None:
 async def _network_of(database: Database, agent_id: int) -> int | None:
     async with database.session() as session:
         agent = await networks.agent(session, agent_id)
-    return None if agent is None else agent.network_id
+    return None if agent is None or agent.revoked else agent.network_id
 
 
 async def _network_name(database: Database, network_id: int) -> str | None:

@@ -206,6 +206,24 @@ async def test_revoking_cuts_streams_and_stops_the_agent(
     assert "revoked" in (await agent.status())["note"]
 
 
+async def test_an_agent_that_is_revoked_as_it_comes_does_not_stay(
+    gateway: Gateway, make_agent: MakeAgent
+) -> None:
+    agent = await make_agent(start=False)
+
+    async def network_of(number: int) -> int | None:
+        return NETWORK if number in gateway.agents else None
+
+    async def saw(number: int, policy: list[str]) -> None:
+        del gateway.agents[number]  # it has proved itself before, and is no member yet
+        await gateway.hub.drop_agent(number)
+
+    gateway.hub._network_of, gateway.hub._on_seen = network_of, saw
+    await agent.start()
+    assert await agent.exit_status() == 3
+    assert gateway.hub.tunnels() == []
+
+
 async def test_an_unknown_agent_is_turned_away_and_stops(gateway: Gateway, make_agent: MakeAgent) -> None:
     agent = await make_agent(start=False)
     del gateway.agents[1]
