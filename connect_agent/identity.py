@@ -131,15 +131,19 @@ def from_base64(text: str) -> bytes:
         raise ValueError("not base64") from error
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Writes a file of mode 0600 in one step: readers see the old bytes or the new ones."""
+def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Writes a file of mode 0600 in one step: readers see the old bytes or the new ones.
+
+    A durable one is on the disk when this returns, which takes as long as the disk takes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

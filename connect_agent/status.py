@@ -28,7 +28,7 @@ async def keep_status(agent: Agent) -> None:
 
 
 def save_status(agent: Agent, *, running: bool, note: str) -> None:
-    """Writes the file now; a disk that takes none costs the agent nothing."""
+    """Writes the file now; a disk that takes none, or is slow, costs the agent nothing."""
     tunnels = [
         {
             "url": tunnel.url,
@@ -49,6 +49,7 @@ def save_status(agent: Agent, *, running: bool, note: str) -> None:
         "tunnels": tunnels,
     }
     try:
-        write_private(agent.settings.status_path, json.dumps(status).encode())
+        # streams wait for this: it must not wait for the disk, and is worth nothing after a power cut
+        write_private(agent.settings.status_path, json.dumps(status).encode(), durable=False)
     except OSError as error:
         _log.debug("no status file: %s", error)
