@@ -37,7 +37,7 @@ class Uses:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: deque[Act] = deque()
-        self._writing = asyncio.Lock()
+        self._writing: asyncio.Future[None] | None = None
 
     async def note(self, use: Use) -> None:
         """Takes the use in, before its authorisation is given. Raises StateError when the log takes none."""
@@ -65,11 +65,20 @@ class Uses:
                 _log.exception("uses of credentials can't be written to the audit log")
 
     async def flush(self) -> None:
-        """Writes what waits. What can't be written goes on waiting."""
-        async with self._writing:
-            while self._waiting:
-                batch = [self._waiting[at] for at in range(min(_AT_ONCE, len(self._waiting)))]
-                async with self._database.session() as session:
-                    await audit.append_all(session, batch)
-                for _ in batch:
-                    self._waiting.popleft()
+        """Writes what waits. What can't be written goes on waiting.
+
+        Whoever waits for it may be cancelled: the writing goes on, since a transaction that is left as it
+        commits may be there all the same, and its rows would be written twice.
+        """
+        while self._waiting:
+            if self._writing is None or self._writing.done():
+                self._writing = asyncio.ensure_future(self._write())
+            await asyncio.shield(self._writing)
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch = [self._waiting[at] for at in range(min(_AT_ONCE, len(self._waiting)))]
+            async with self._database.session() as session:
+                await audit.append_all(session, batch)
+            for _ in batch:
+                self._waiting.popleft()

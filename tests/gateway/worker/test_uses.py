@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.worker.audit.uses import Use, Uses
 from store import migrate
@@ -61,6 +63,35 @@ async def test_flushes_at_the_same_time_write_each_once(database: Database) -> N
         for _ in range(4):
             tasks.create_task(uses.flush())
     assert len(await paths(database)) == 300
+
+
+class Slow(Database):
+    """A real database whose commits are answered late."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database.engine)
+        self.committed, self.answer = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        async with super().session() as session:
+            yield session
+        self.committed.set()
+        await self.answer.wait()
+
+
+async def test_who_leaves_as_the_log_is_written_has_nothing_written_twice(database: Database) -> None:
+    slow = Slow(database)
+    uses = Uses(slow)
+    await uses.note(use(1))
+    async with asyncio.TaskGroup() as tasks:
+        flushing = tasks.create_task(uses.flush())
+        await slow.committed.wait()
+        flushing.cancel()
+    await uses.note(use(2))
+    slow.answer.set()
+    await uses.flush()
+    assert await paths(database) == ["/1", "/2"]
 
 
 async def test_what_the_log_does_not_take_goes_on_waiting(database: Database, tmp_path: Path) -> None:
