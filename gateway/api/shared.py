@@ -14,7 +14,7 @@ from gateway.access import NotYours, passes, passwords, tokens
 from gateway.access.reads import reading
 from gateway.api import contents, errors, pages
 from gateway.api.bodies import pieces
-from gateway.api.call import Call, View, ref, resource
+from gateway.api.call import Call, Parts, View, ref, resource
 from gateway.api.errors import ApiError
 from gateway.api.links import path
 from gateway.operations import Attempt, Wishes, WorkerUnavailable, wishes
@@ -109,15 +109,24 @@ def _locked(call: Call, link: Link) -> bool:
 
 async def _right(call: Call, link: Link, password_hash: str, given: str) -> bool:
     """Whether it is the password. Raises a 429 after too many wrong ones from this address for this link."""
-    attempts = call.parts.operations.attempts
     who = f"{link.id} {call.client.host if call.client else ''}"
-    async with call.parts.hashing:  # asked within: a burst must not pass before its first failure is counted
+    # to its end, though the visitor leaves: else a guess would not be counted, and cost a core all the same
+    wait, right = await asyncio.shield(asyncio.ensure_future(_checked(call.parts, who, password_hash, given)))
+    if wait is not None:
+        raise ApiError(429, "too_many_requests", "too many wrong passwords", retry_after=wait)
+    return right
+
+
+async def _checked(parts: Parts, who: str, password_hash: str, given: str) -> tuple[float | None, bool]:
+    """Seconds until they may try again (None: they might now), and whether it is the password."""
+    attempts = parts.operations.attempts
+    async with parts.hashing:  # asked within: a burst must not pass before its first failure is counted
         if (wait := await attempts.wait(Attempt.LINK_PASSWORD, who)) is not None:
-            raise ApiError(429, "too_many_requests", "too many wrong passwords", retry_after=wait)
+            return wait, False
         right = await asyncio.to_thread(passwords.matches, given, password_hash)
         if not right:
             await attempts.failed(Attempt.LINK_PASSWORD, who)
-    return right
+    return None, right
 
 
 async def _given(call: Call) -> str:

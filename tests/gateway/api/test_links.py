@@ -3,24 +3,27 @@
 import logging
 import os
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kloudless
 import pytest
 import requests
 
-from gateway.access import passes, tokens
+from gateway.access import passes, passwords, tokens
 from gateway.api import pages
 from gateway.api.parameters import moment
 from store.engine import Database
 from store.queries import audit
 from store.tables import now
 from tests.gateway.api.folder_doubles import PlainDouble
-from tests.gateway.api.served import Connected
+from tests.gateway.api.served import Connected, wait_until
 from tests.gateway.api.whole import Whole
 
 CONTENT = os.urandom(300_000)
@@ -209,6 +212,39 @@ def test_guessing_is_slowed_down(http: requests.Session, whole: Whole, mine: Con
     is_page(slowed, 429)
     assert 0 < int(slowed.headers["Retry-After"]) <= 60
     assert visit(other["url"], "POST", data={"password": "right"}, allow_redirects=False).status_code == 303
+
+
+def test_guesses_whose_visitor_leaves_are_counted(
+    http: requests.Session,
+    whole: Whole,
+    mine: Connected,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    link = make(http, whole, mine, password="right")
+    place, body = urlsplit(link["url"]), b"password=wrong"
+    head = f"POST {place.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    matches, checking, left = passwords.matches, threading.Semaphore(0), threading.Semaphore(0)
+
+    def slow(given: str, known: str) -> bool:
+        checking.release()
+        assert left.acquire(timeout=10)
+        return matches(given, known)
+
+    def have_left(visitors: int) -> bool:
+        return len([one for one in caplog.records if getattr(one, "client_gone", False)]) == visitors
+
+    monkeypatch.setattr(passwords, "matches", slow)
+    with caplog.at_level(logging.INFO, logger="access"):
+        for number in range(1, 11):
+            with socket.create_connection((place.hostname, place.port), timeout=10) as visitor:
+                visitor.sendall(head + body)
+                assert checking.acquire(timeout=10)
+            wait_until(partial(have_left, number))
+            left.release()
+    monkeypatch.setattr(passwords, "matches", matches)
+    right = {"password": "right"}
+    wait_until(lambda: visit(link["url"], "POST", data=right, allow_redirects=False).status_code == 429)
 
 
 def test_a_burst_of_guesses_is_slowed_down_too(http: requests.Session, whole: Whole, mine: Connected) -> None:
