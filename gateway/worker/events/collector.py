@@ -120,8 +120,13 @@ async def _leased(desk: Desk, turn: Claim) -> int:
     async def renew() -> None:
         while True:
             await asyncio.sleep(_RENEW_EVERY)
-            async with desk.database.session() as session:
-                await feeds.hold(session, turn, leased=now() + _LEASE)
+            try:
+                async with desk.database.session() as session:
+                    await feeds.hold(session, turn, leased=now() + _LEASE)
+            except Stale:
+                raise
+            except Exception:  # noqa: BLE001  the crawl may still have its turn: the fence tells
+                _log.exception("a lease can't be made longer", extra={"account": turn.account_id})
 
     with one_error():
         async with asyncio.TaskGroup() as both:

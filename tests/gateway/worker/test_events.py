@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from connectors.interface import Entry, Kind, Unavailable
 from gateway.worker.events import collector
 from gateway.worker.events.comparing import differs, knows_more, types_of, version_of
 from gateway.worker.events.seen import Seen
 from store import migrate
+from store.errors import Away
 from store.queries import events, feeds, tracked
 from store.queries.feeds import Claim
 from store.tables import now
@@ -130,6 +132,32 @@ async def test_a_listing_that_breaks_halfway_tells_nothing(eventful: World) -> N
     eventful.store.after_page = None
     assert await eventful.crawl() is None
     assert sorted(e.type for e in await eventful.read()) == ["add", "delete"]
+
+
+async def test_a_lease_that_cant_be_made_longer_once_ends_no_crawl(
+    eventful: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, failed, held = feeds.hold, asyncio.Event(), asyncio.Event()
+
+    async def failing(session: AsyncSession, turn: Claim, **fields: object) -> None:
+        if "leased" in fields and "due" not in fields:  # a renewal
+            if not failed.is_set():
+                failed.set()
+                raise Away("the database is busy")
+            held.set()
+        await hold(session, turn, **fields)
+
+    async def waits() -> None:
+        async with asyncio.timeout(10):
+            await held.wait()
+
+    monkeypatch.setattr(collector, "_RENEW_EVERY", 0.01)
+    monkeypatch.setattr(feeds, "hold", failing)
+    eventful.store.nodes |= {"a": Node(1)}
+    eventful.store.after_page = waits
+    assert await eventful.crawl() is None
+    assert failed.is_set()
+    assert [e.type for e in await eventful.read()] == ["add"]
 
 
 async def test_what_fails_is_tried_later_and_later(eventful: World) -> None:
