@@ -67,6 +67,7 @@ class OpenAccount:
             yield
         finally:
             self.running -= 1
+            self.used = time.monotonic()  # idle from here on, not from when a long transfer began
             if self.given_up and not self.running:
                 self.unused()
 

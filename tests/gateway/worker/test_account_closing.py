@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Self
@@ -104,3 +105,10 @@ async def test_nothing_is_kept_of_accounts_that_are_closed(world: World) -> None
     gc.collect()
     assert not len(world.opened._opening)
     assert not len(world.opened._locks)
+
+
+async def test_an_account_is_idle_from_the_end_of_what_ran_last(world: World) -> None:
+    with one_work():
+        account, _ = await world.require()
+        account.used -= 1000  # a long transfer
+    assert time.monotonic() - account.used < 100
