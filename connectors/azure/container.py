@@ -15,7 +15,7 @@ from connectors.azure.documents import Blob, Listing
 from connectors.azure.errors import refusal
 from connectors.azure.settings import AzureSettings
 from connectors.azure.signing import Fields, Query, SharedKey
-from connectors.http1 import Response
+from connectors.http1 import Leavers, Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
 from connectors.http1.places import client_of
@@ -49,6 +49,7 @@ class Container:
     Attributes:
         base: what the names of all of the account's blobs begin with; empty, or ends with `/`.
         idle_timeout: seconds that the store may be silent, or stand still at a copy.
+        leavers: requests whose caller left.
         others: authorises requests that others send.
     """
 
@@ -65,10 +66,12 @@ class Container:
         self._origin = f"{place.scheme}://{place.authority}"
         tls = tls_context(settings.ca) if place.scheme == "https" else None
         self._client = client_of(place, context, tls, max_connections=_MOST_CONNECTIONS)
+        self.leavers = Leavers()
         self._extra: dict[str, str] = {}
 
     async def aclose(self) -> None:
         """Closes every connection."""
+        await self.leavers.aclose()
         await self._client.aclose()
 
     def with_fields(self, fields: Fields) -> Self:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from urllib.parse import urlencode
 
 from connectors.azure import documents
@@ -43,15 +44,30 @@ async def copy_blob(container: Container, source: str, target: str, condition: F
     fields = {"x-ms-copy-source": container.source(source), "x-ms-source-if-match": etag, **condition}
     if documents.number(found.header(b"x-ms-tag-count")):
         fields["x-ms-tags"] = urlencode(await tags(container, source))
-    answer = await container.act("PUT", target, (), fields)
-    if answer.header(b"x-ms-copy-status") != "success":
+    copying = container.act("PUT", target, (), fields)
+    answer = await container.leavers.made(copying, partial(_let_be, container, target))
+    if _goes_on(answer):
         await _settle(container, target, answer)
     return etag
 
 
+async def _let_be(container: Container, target: str, answer: Response) -> None:
+    """Ends a copy whose caller left before the store's answer."""
+    if _goes_on(answer):
+        await _abort(container, target, _copy_id(answer))
+
+
+def _goes_on(answer: Response) -> bool:
+    return answer.header(b"x-ms-copy-status") != "success"
+
+
+def _copy_id(answer: Response) -> str:
+    return answer.header(b"x-ms-copy-id") or ""
+
+
 async def _settle(container: Container, target: str, answer: Response) -> None:
     """Waits for a copy that the store makes in its own time. Cancelled, or failed, it leaves nothing."""
-    copy = answer.header(b"x-ms-copy-id") or ""
+    copy = _copy_id(answer)
     try:
         await _watch(container, target, copy)
     except PreconditionFailed:

@@ -221,8 +221,9 @@ class Ticket:
 
 
 async def mark(container: Container, name: str) -> None:
-    """Makes an upload's marker."""
-    await container.act("PUT", name, (), {"x-ms-blob-type": "BlockBlob"}, body=b"")
+    """Makes an upload's marker, which is removed when the caller is gone by then."""
+    marking = container.act("PUT", name, (), {"x-ms-blob-type": "BlockBlob"}, body=b"")
+    await container.leavers.made(marking, lambda _: unmark(container, name))
 
 
 async def require_mark(container: Container, name: str) -> None:

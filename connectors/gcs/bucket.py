@@ -13,7 +13,7 @@ from connectors.gcs.authorising import Authoriser
 from connectors.gcs.errors import refusal
 from connectors.gcs.settings import GcsSettings
 from connectors.gcs.tokens import tokens_of
-from connectors.http1 import Response
+from connectors.http1 import Leavers, Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
 from connectors.http1.places import client_of
@@ -47,6 +47,7 @@ class Bucket:
         name: the bucket's.
         base: what the names of all of the account's objects begin with; empty, or ends with `/`.
         origin: the endpoint.
+        leavers: requests whose caller left.
         others: authorises requests that others send.
     """
 
@@ -59,10 +60,12 @@ class Bucket:
         self._client = client_of(self.origin, context, tls, max_connections=_MOST_CONNECTIONS)
         self._tokens = None if self.account is None else tokens_of(self.account, context, tls)
         self.others = Authoriser(settings, self.origin, self._tokens)
+        self.leavers = Leavers()
         self._extra: dict[str, str] = {}
 
     async def aclose(self) -> None:
         """Closes every connection."""
+        await self.leavers.aclose()
         await self._client.aclose()
         if self._tokens is not None:
             await self._tokens.aclose()

@@ -55,7 +55,7 @@ async def store(
     Raises:
         PreconditionFailed: not that generation, at the beginning or at the end.
     """
-    session = await _begin(bucket, name, mime_type, match)
+    session = await bucket.leavers.made(_begin(bucket, name, mime_type, match), _Session.cancel)
     try:
         if size is None:
             return await _in_pieces(session, chunks)

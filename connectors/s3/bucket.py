@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
-from connectors.http1 import Response
+from connectors.http1 import Leavers, Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
 from connectors.http1.places import client_of
@@ -61,6 +61,7 @@ class Bucket:
 
     Attributes:
         base: the key that all of the account's keys begin with; empty, or ends with `/`.
+        leavers: requests whose caller left.
         others: authorises requests that others send.
     """
 
@@ -81,11 +82,13 @@ class Bucket:
         self._client = client_of(place, context, tls, max_connections=_MOST_CONNECTIONS)
         self._signer = signer
         self.others = Authoriser(settings, signer)
+        self.leavers = Leavers()
         self._extra: dict[str, str] = {}
         self._altered = ""
 
     async def aclose(self) -> None:
         """Closes every connection."""
+        await self.leavers.aclose()
         await self._client.aclose()
 
     def with_fields(self, fields: Fields) -> Self:

@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from connectors.interface import BadAnswer, NotFound, Part, StoreError, Unavailable
@@ -162,7 +163,11 @@ class Ticket:
 
 
 async def begin(bucket: Bucket, key: str, fields: Fields) -> str:
-    """The id of a new upload."""
+    """The id of a new upload. It is dropped when the caller is gone by then: nobody else knows of it."""
+    return await bucket.leavers.made(_begun(bucket, key, fields), partial(abandon_soon, bucket, key))
+
+
+async def _begun(bucket: Bucket, key: str, fields: Fields) -> str:
     answer = await bucket.document("POST", key, [("uploads", "")], fields)
     if not (upload := answer.text("UploadId")):
         raise BadAnswer("the store gave the upload no id")

@@ -1,6 +1,7 @@
 """What only Azure Blob Storage has: signatures, tokens, blocks, snapshots, names, and a store that copies."""
 
 import asyncio
+import secrets
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -29,6 +30,8 @@ from connectors.interface import (
     Unavailable,
     Unsupported,
 )
+from connectors.interface.paths import TEMPORARY
+from tests.connectors.leaving import REQUESTING, Verb, leave_at_every_moment
 from tests.servers.azurite_blob import ACCOUNT, CONTAINER, KEY, Azurite, account_sas, azurite, request
 from tests.servers.sshd import free_port
 
@@ -412,6 +415,28 @@ async def test_a_cancelled_upload_gives_the_connection_up_at_once(azure: AzureCo
         write.cancel()
     assert not azure._container._client._busy
     assert await names(azure, "") == []
+
+
+@pytest.mark.parametrize("verb", REQUESTING.values(), ids=REQUESTING)
+async def test_whoever_leaves_at_any_moment_leaves_nothing(
+    server: Azurite, verb: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks that nobody commits are the store's own to drop."""
+    monkeypatch.setattr(uploads, "_STREAMED_BLOCK", MIB)
+    top = f"left-{secrets.token_hex(6)}"
+    async with store(server.url, prefix=top).opened() as opened:
+        every = cast("AzureConnector", opened)._container
+
+        async def left() -> list[str]:
+            found = [blob.name async for page in every.pages(f"{top}/") for blob in page]
+            return [name for name in found if TEMPORARY in name]
+
+        await leave_at_every_moment(
+            lambda: store(server.url, prefix=f"{top}/{secrets.token_hex(6)}").opened(),
+            verb,
+            lambda azure: azure._container._client,
+            left,
+        )
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import re
+import secrets
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -33,6 +34,7 @@ from connectors.interface import (
     UntrustedHost,
 )
 from connectors.s3 import S3CompatibleConnector, trees, uploads
+from tests.connectors.leaving import REQUESTING, Verb, leave_at_every_moment
 from tests.gateway.tunnel.tunnels import certified, until
 from tests.servers.rclone import Rclone, rclone_s3
 from tests.servers.seaweedfs import (
@@ -265,6 +267,25 @@ async def test_a_cancelled_upload_leaves_no_half_object(
         write.cancel()
     assert await names(s3, folder) == []
     assert uploads_left(other) == []
+
+
+@pytest.mark.parametrize("verb", REQUESTING.values(), ids=REQUESTING)
+async def test_whoever_leaves_at_any_moment_leaves_nothing(
+    weed: SeaweedFS, other: Any, verb: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "LARGEST_SINGLE", MIB)  # as above 1 GiB, with smaller numbers
+    monkeypatch.setattr(trees, "LARGEST_COPY", MIB)  # as above 5 GiB
+    monkeypatch.setattr(trees, "COPIED_PART", MIB)
+
+    async def left() -> list[str]:
+        return uploads_left(other)
+
+    await leave_at_every_moment(
+        lambda: account(weed, prefix=f"left/{secrets.token_hex(6)}").opened(),
+        verb,
+        lambda s3: s3._bucket._client,
+        left,
+    )
 
 
 @pytest.mark.parametrize("declared", [9, 11])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +17,8 @@ from connectors.interface import (
     TimedOut,
     Unavailable,
 )
-from tests.connectors.gcs.doubles import MIB, then
+from tests.connectors.gcs.doubles import MIB, account, then
+from tests.connectors.leaving import PARTS, REQUESTING, leave_at_every_moment
 from tests.servers.gcs_double import GRAIN, GcsDouble
 
 
@@ -111,6 +113,19 @@ async def test_another_length_than_was_declared(
         await gcs.write("", "file", pieces(b"x" * 1000, 111), size=size, replace=True)
     assert await whole(gcs, "file") == b"former"
     assert double.sessions == {}
+
+
+@pytest.mark.parametrize("verb", sorted(REQUESTING.keys() - PARTS))
+async def test_whoever_leaves_at_any_moment_leaves_nothing(double: GcsDouble, verb: str) -> None:
+    async def left() -> object:
+        return double.sessions
+
+    await leave_at_every_moment(
+        lambda: account(double, prefix=secrets.token_hex(6)).opened(),
+        REQUESTING[verb],
+        lambda gcs: gcs._bucket._client,
+        left,
+    )
 
 
 @pytest.mark.parametrize("size", [20 * MIB, None], ids=["length known", "length unknown"])
