@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Self
 
 import aioftp
@@ -64,6 +65,7 @@ class Control(aioftp.BaseClient):
         self.home = "/"
         self.features: frozenset[str] = frozenset()
         self.in_step = True
+        self._half_way = False  # the last reply asks for the other half of a rename or a transfer
 
     @classmethod
     async def open(cls, settings: FtpSettings, context: Context) -> Self:
@@ -91,7 +93,7 @@ class Control(aioftp.BaseClient):
 
         Raises Unavailable when the connection breaks or the server closes it (421), TimedOut, BadAnswer.
         """
-        self.in_step = False
+        self.in_step = self._half_way = False
         with ftp_errors():
             await self.command(self._bytes(command))
         return await self.reply(*good)
@@ -115,7 +117,8 @@ class Control(aioftp.BaseClient):
         with ftp_errors():
             code, lines = await self.parse_response()
         reply = Reply(int(code), lines)
-        self.in_step = reply.code >= 200
+        self._half_way = 300 <= reply.code < 400
+        self.in_step = reply.code >= 200 and not self._half_way
         if reply.code == 421:
             self.abort()
             raise refusal(reply)
@@ -164,17 +167,23 @@ class Control(aioftp.BaseClient):
 
         A server may send one reply or two. NOOP's comes after them all.
         """
-        try:
+        with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_SETTLE_WITHIN):
-                await self.reply()
-                reply = await self.ask("NOOP")
-                for _ in range(_MOST_REPLIES):
-                    if reply.code == 200:
-                        return True
-                    reply = await self.reply()
-        except (StoreError, TimeoutError):
-            pass
+                if await self._caught_up():
+                    return True
         self.abort()
+        return False
+
+    async def _caught_up(self) -> bool:
+        if not self._half_way:
+            await self.reply()
+        if self._half_way:  # after RNFR, ProFTPD refuses all but RNTO
+            return False
+        reply = await self.ask("NOOP")
+        for _ in range(_MOST_REPLIES):
+            if reply.code == 200:
+                return True
+            reply = await self.reply()
         return False
 
     async def why(self, broken: StoreError) -> StoreError:

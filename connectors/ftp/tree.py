@@ -7,6 +7,7 @@ is refused looks what is there, and says that.
 import asyncio
 import mimetypes
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -273,8 +274,9 @@ async def _undivided[T](act: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        if not task.done():
-            await asyncio.wait([task])
+        while not task.done():  # whoever cancels once more waits too: the login is in use
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         raise
 
 
