@@ -33,6 +33,8 @@ from connectors.interface import (
     Settings,
     Span,
     StoreError,
+    TimedOut,
+    Unavailable,
     Unsupported,
 )
 from connectors.interface.paths import Parts, check_name, split, temporary_name
@@ -47,6 +49,9 @@ type Resources = list[Resource]
 _LARGEST_LISTING = 64 * 1024 * 1024
 _PARSE_ASIDE = 256 * 1024  # bytes of XML from which parsing goes to a thread
 _REMOVE_WITHIN = 10.0
+_BROKEN = (asyncio.CancelledError, Unavailable, TimedOut)
+_LATE = (0.1, 0.4)
+"""Seconds between removals of an upload whose request broke: a server may get to it after the first one."""
 _NO_PROPERTIES = "the store keeps no properties of others"
 
 
@@ -153,13 +158,12 @@ class WebdavConnector(Connector):
         try:
             answer = await self._server.request("PUT", path_of(temporary), body=chunks, length=size)
             await _done(answer, 200, 201, 204)
-            async with self._naming("/".join(target)):
-                if await self._check_target(target, replace=replace, etag=etag):
-                    await self._keep_properties("/".join(target), temporary)
-                await self._transfer("MOVE", temporary, target, replace=replace)
-        except BaseException:
-            await self._discard(temporary)
+        except BaseException as error:
+            removed = await self._discard(temporary)
+            if not removed and isinstance(error, _BROKEN):
+                self._server.leavers.go_on(self._remove_late(path_of(temporary)))
             raise
+        await self._server.leavers.made(self._named(temporary, target, replace=replace, etag=etag))
         return await self.stat("/".join(target))
 
     async def delete(self, raw_id: str, *, recursive: bool = False) -> None:
@@ -202,14 +206,12 @@ class WebdavConnector(Connector):
         folder = entry.kind is Kind.FOLDER
         temporary, target = [*to, temporary_name()], [*to, name]
         await self._check_target(target, replace=False, etag=None)
-        try:
-            await self._transfer("COPY", parts, temporary, replace=False, folder=folder)
-            async with self._naming("/".join(target)):
-                await self._check_target(target, replace=False, etag=None)
-                await self._transfer("MOVE", temporary, target, replace=False, folder=folder)
-        except BaseException:
-            await self._discard(temporary, folder=folder)
-            raise
+        # a removal in the middle of it would leave what the server copies after that
+        await self._server.leavers.made(
+            self._copied(parts, temporary, folder=folder),
+            lambda _: self._remove(path_of(temporary, folder=folder)),
+        )
+        await self._server.leavers.made(self._named(temporary, target, folder=folder))
         return await self.stat("/".join(target))
 
     async def properties(self, raw_id: str) -> dict[str, str]:
@@ -298,6 +300,33 @@ class WebdavConnector(Connector):
             raise AlreadyExists("the name is taken")
         await _done(answer, 201, 204)
 
+    async def _copied(self, parts: Parts, temporary: Parts, *, folder: bool) -> None:
+        """Copies to a hidden name; nothing is left of a copy that failed."""
+        try:
+            await self._transfer("COPY", parts, temporary, replace=False, folder=folder)
+        except BaseException:
+            await self._discard(temporary, folder=folder)
+            raise
+
+    async def _named(
+        self,
+        temporary: Parts,
+        target: Parts,
+        *,
+        replace: bool = False,
+        etag: str | None = None,
+        folder: bool = False,
+    ) -> None:
+        """Gives what is whole by now its name, or removes it where the name can't be had."""
+        try:
+            async with self._naming("/".join(target)):
+                if await self._check_target(target, replace=replace, etag=etag):
+                    await self._keep_properties("/".join(target), temporary)
+                await self._transfer("MOVE", temporary, target, replace=replace, folder=folder)
+        except BaseException:
+            await self._discard(temporary, folder=folder)
+            raise
+
     def _naming(self, raw_id: str) -> asyncio.Lock:
         """One writer of a name at a time: Apache itself looks whether it is free, then moves."""
         return self._locks.setdefault(raw_id, asyncio.Lock())
@@ -319,14 +348,26 @@ class WebdavConnector(Connector):
             raise PreconditionFailed("the file is another version now")
         return there is not None
 
-    async def _discard(self, temporary: Parts, *, folder: bool = False) -> None:
-        """Removes what an unfinished upload or copy left. Runs on although its caller was cancelled."""
-        await asyncio.shield(asyncio.ensure_future(self._remove(path_of(temporary, folder=folder))))
+    async def _discard(self, temporary: Parts, *, folder: bool = False) -> bool:
+        """Removes what an unfinished upload or copy left; whether there was any.
 
-    async def _remove(self, target: str) -> None:
+        Runs on although its caller was cancelled.
+        """
+        return await asyncio.shield(asyncio.ensure_future(self._remove(path_of(temporary, folder=folder))))
+
+    async def _remove(self, target: str) -> bool:
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_REMOVE_WITHIN):
-                await (await self._server.request("DELETE", target)).aclose()
+                answer = await self._server.request("DELETE", target)
+                await answer.aclose()
+                return answer.status < 300
+        return False
+
+    async def _remove_late(self, target: str) -> None:
+        for pause in _LATE:
+            await asyncio.sleep(pause)
+            if await self._remove(target):
+                return
 
 
 async def _done(answer: Response, *good: int) -> None:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from connectors.http1 import Response
+from connectors.http1 import Leavers, Response
 from connectors.http1.authorisation import basic
 from connectors.http1.callers import callers_headers, joined
 from connectors.http1.connection import Body, Headers
@@ -58,6 +58,7 @@ class Server:
     Attributes:
         origin: scheme, host and port, as the Host header has them.
         place: the account's folder, for those who send requests of their own.
+        leavers: requests whose caller left.
     """
 
     def __init__(self, settings: WebdavSettings, context: Context) -> None:
@@ -68,6 +69,7 @@ class Server:
         if self.place.scheme == "https":
             tls = tls_context(settings.ca, settings.identity())
         self._client = client_of(self.place, context, tls, max_connections=_MOST_CONNECTIONS)
+        self.leavers = Leavers()
         password = settings.password.get_secret_value() if settings.password else None
         self._authentication = Authentication(settings.username, password)
         # a nonce of its own: some servers want its counts in order, and others' requests come as they like
@@ -78,6 +80,7 @@ class Server:
 
     async def aclose(self) -> None:
         """Closes every connection."""
+        await self.leavers.aclose()
         await self._client.aclose()
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
