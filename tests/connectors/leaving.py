@@ -73,6 +73,10 @@ REQUESTING: dict[str, Verb] = VERBS | {
 }
 """Verbs on a store that has the folder "tree" too, with the file "file" in it."""
 
+type Moment = Literal["sent", "answered"]
+MOMENTS: tuple[Moment, ...] = ("sent", "answered")
+"""Right after a request was sent, and in the turn of the event loop in which the head of its answer comes."""
+
 PARTS = {"upload", "in parts"}
 """Those of stores that take files in parts."""
 
@@ -96,7 +100,7 @@ async def leave_at_every_moment(
     """
     await left()  # which may open something of its own
     handles = len(os.listdir("/proc/self/fd"))
-    for when in ("sent", "answered"):
+    for when in MOMENTS:
         for number in itertools.count(1):
             async with opened() as store:
                 await put(store, "", "file", CONTENT)
@@ -116,7 +120,7 @@ async def leave_at_every_moment(
             await asyncio.sleep(0.01)
 
 
-async def leave(store: Connector, verb: Verb, when: Literal["sent", "answered"], number: int) -> bool:
+async def leave(store: Connector, verb: Verb, when: Moment, number: int) -> bool:
     """Begins the verb and leaves it at its step of that number, see `leave_at_every_moment`.
 
     Returns whether the verb came so far; what it made if not is taken back.

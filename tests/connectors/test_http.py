@@ -1,10 +1,12 @@
 """The HTTP connector's own claims, on an Apache that demands each kind of authorisation."""
 
 import asyncio
+import itertools
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
@@ -31,6 +33,7 @@ from connectors.interface import (
     implemented,
     settings_schema,
 )
+from tests.connectors.leaving import MOMENTS, Verb, leave
 from tests.servers.guarded import KINDS, TOKEN, Guarded, guarded
 
 API = "https://api.example/v1/"
@@ -228,6 +231,26 @@ async def test_a_span_of_an_answer_without_ranges_is_cut_out(server: Guarded) ->
         assert text.startswith(b"CONTENT_LENGTH=") or b"GATEWAY_INTERFACE=CGI" in text
         content = await connector.read("echo/x", Span(3, 11))
         assert b"".join([piece async for piece in content.chunks]) == text[3:12]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("kind", ["bearer", "header"], ids=["plain", "TLS"])
+async def test_whoever_leaves_at_any_moment_leaves_no_connection_behind(
+    servers: dict[str, Guarded], kind: str
+) -> None:
+    servers[kind].put("large.bin", b"x" * 3_000_000)
+    handles = len(os.listdir("/proc/self/fd"))
+    verbs: list[Verb] = [lambda api: api.read("large.bin"), lambda api: api.stat("large.bin")]
+    for verb, when in itertools.product(verbs, MOMENTS):
+        async with store(servers[kind].settings).opened() as connector:
+            client = cast("Any", connector)._server._client
+            assert await leave(connector, verb, when, 1)
+            assert not client._busy
+            assert client._places._value == 64
+            assert len(await whole(connector, "large.bin")) == 3_000_000
+    async with asyncio.timeout(10):
+        while len(os.listdir("/proc/self/fd")) > handles:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.server
