@@ -3,10 +3,8 @@
 import asyncio
 import bisect
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from typing import ClassVar, Self
 
-from connectors.http1 import Response
 from connectors.http1.spans import cut
 from connectors.interface import (
     AlreadyExists,
@@ -32,12 +30,11 @@ from connectors.interface import (
     Request,
     Settings,
     Span,
-    StoreError,
-    TimedOut,
-    Unavailable,
     Unsupported,
 )
 from connectors.interface.paths import Parts, check_name, split, temporary_name
+from connectors.webdav import hidden
+from connectors.webdav.answers import LARGEST, done
 from connectors.webdav.entries import entry_of, name_of, path_of, path_of_entry, usable
 from connectors.webdav.multistatus import PROPERTIES, QUOTA, Resource, failure, parse, plain_etag
 from connectors.webdav.properties import ALL, kept, update
@@ -46,12 +43,7 @@ from connectors.webdav.settings import WebdavSettings
 
 type Resources = list[Resource]
 
-_LARGEST_LISTING = 64 * 1024 * 1024
 _PARSE_ASIDE = 256 * 1024  # bytes of XML from which parsing goes to a thread
-_REMOVE_WITHIN = 10.0
-_BROKEN = (asyncio.CancelledError, Unavailable, TimedOut)
-_LATE = (0.1, 0.4)
-"""Seconds between removals of an upload whose request broke: a server may get to it after the first one."""
 _NO_PROPERTIES = "the store keeps no properties of others"
 
 
@@ -155,14 +147,7 @@ class WebdavConnector(Connector):
         if (await self.stat(parent)).kind is Kind.FILE:
             raise NotAFolder("this is a file, not a folder")
         temporary, target = [*parts, temporary_name()], [*parts, name]
-        try:
-            answer = await self._server.request("PUT", path_of(temporary), body=chunks, length=size)
-            await _done(answer, 200, 201, 204)
-        except BaseException as error:
-            removed = await self._discard(temporary)
-            if not removed and isinstance(error, _BROKEN):
-                self._server.leavers.go_on(self._remove_late(path_of(temporary)))
-            raise
+        await hidden.put(self._server, path_of(temporary), chunks, size)
         await self._server.leavers.made(self._named(temporary, target, replace=replace, etag=etag))
         return await self.stat("/".join(target))
 
@@ -172,7 +157,7 @@ class WebdavConnector(Connector):
         entry = await self.stat(raw_id)
         if entry.kind is Kind.FOLDER and not recursive and await self._children(parts):
             raise NotEmpty("the folder is not empty")
-        await _done(await self._server.request("DELETE", path_of_entry(entry)), 200, 204)
+        await done(await self._server.request("DELETE", path_of_entry(entry)), 200, 204)
 
     async def mkdir(self, parent: str, name: str) -> Entry:
         """The new folder."""
@@ -182,7 +167,7 @@ class WebdavConnector(Connector):
         if answer.status == 405:
             await answer.aclose()
             raise AlreadyExists("the name is taken")
-        await _done(answer, 201)
+        await done(answer, 201)
         return await self.stat("/".join([*parts, name]))
 
     async def move(self, raw_id: str, parent: str, name: str, *, replace: bool = False) -> Entry:
@@ -209,7 +194,7 @@ class WebdavConnector(Connector):
         # a removal in the middle of it would leave what the server copies after that
         await self._server.leavers.made(
             self._copied(parts, temporary, folder=folder),
-            lambda _: self._remove(path_of(temporary, folder=folder)),
+            lambda _: hidden.remove(self._server, path_of(temporary, folder=folder)),
         )
         await self._server.leavers.made(self._named(temporary, target, folder=folder))
         return await self.stat("/".join(target))
@@ -243,7 +228,7 @@ class WebdavConnector(Connector):
         answer = await self._server.request("PROPPATCH", target, headers, body=update(changes))
         if answer.status != 207:
             raise await refusal(answer)
-        status = failure(await answer.read(_LARGEST_LISTING))
+        status = failure(await answer.read(LARGEST))
         if status == 403:  # of the property alone (RFC 4918, 9.2.1): the account may write here
             raise Unsupported(_NO_PROPERTIES)
         if status is not None:
@@ -259,7 +244,7 @@ class WebdavConnector(Connector):
             answer = await self._server.request("PROPFIND", target, headers, body=asked)
         if answer.status != 207:
             raise await refusal(answer)
-        body = await answer.read(_LARGEST_LISTING)
+        body = await answer.read(LARGEST)
         found = parse(body) if len(body) < _PARSE_ASIDE else await asyncio.to_thread(parse, body)
         if not found:
             raise BadAnswer("the store described nothing")
@@ -298,14 +283,14 @@ class WebdavConnector(Connector):
         if answer.status == 412:
             await answer.aclose()
             raise AlreadyExists("the name is taken")
-        await _done(answer, 201, 204)
+        await done(answer, 201, 204)
 
     async def _copied(self, parts: Parts, temporary: Parts, *, folder: bool) -> None:
         """Copies to a hidden name; nothing is left of a copy that failed."""
         try:
             await self._transfer("COPY", parts, temporary, replace=False, folder=folder)
         except BaseException:
-            await self._discard(temporary, folder=folder)
+            await hidden.discard(self._server, path_of(temporary, folder=folder))
             raise
 
     async def _named(
@@ -324,7 +309,7 @@ class WebdavConnector(Connector):
                     await self._keep_properties("/".join(target), temporary)
                 await self._transfer("MOVE", temporary, target, replace=replace, folder=folder)
         except BaseException:
-            await self._discard(temporary, folder=folder)
+            await hidden.discard(self._server, path_of(temporary, folder=folder))
             raise
 
     def _naming(self, raw_id: str) -> asyncio.Lock:
@@ -347,38 +332,3 @@ class WebdavConnector(Connector):
         if etag is not None and (there is None or there.etag != etag):
             raise PreconditionFailed("the file is another version now")
         return there is not None
-
-    async def _discard(self, temporary: Parts, *, folder: bool = False) -> bool:
-        """Removes what an unfinished upload or copy left; whether there was any.
-
-        Runs on although its caller was cancelled.
-        """
-        return await asyncio.shield(asyncio.ensure_future(self._remove(path_of(temporary, folder=folder))))
-
-    async def _remove(self, target: str) -> bool:
-        with suppress(StoreError, TimeoutError):
-            async with asyncio.timeout(_REMOVE_WITHIN):
-                answer = await self._server.request("DELETE", target)
-                await answer.aclose()
-                return answer.status < 300
-        return False
-
-    async def _remove_late(self, target: str) -> None:
-        for pause in _LATE:
-            await asyncio.sleep(pause)
-            if await self._remove(target):
-                return
-
-
-async def _done(answer: Response, *good: int) -> None:
-    """Reads the answer to an end. A multistatus tells which part failed, or that none did.
-
-    Apache sends it with status 424, not 207, when one part alone failed.
-    """
-    if answer.status not in (*good, 207, 424):
-        raise await refusal(answer)
-    body = await answer.read(_LARGEST_LISTING)
-    if answer.status in (207, 424) and (status := failure(body)) is not None:
-        raise refused(status)
-    if answer.status == 424:
-        raise refused(424)
