@@ -46,6 +46,7 @@ def _config(server: Files, http: Listening) -> uvicorn.Config:
         Guarded(app, http.token),
         host=http.host,
         port=http.port,
+        http="h11",  # bounds a head, which comes before its token; httptools keeps whatever is sent
         log_config=None,
         access_log=False,
         server_header=False,

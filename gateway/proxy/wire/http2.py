@@ -2,7 +2,8 @@
 
 mitmproxy opens every window as far as it goes and gives back what it has read at once, so a receiver that
 takes nothing would have the proxy keep a whole transfer. Heads are bounded by `hpack` itself (64 KiB of a
-header list) and their CONTINUATION frames by `h2` (64).
+header list) and their CONTINUATION frames by `h2` (64); what of our heads the other side would have us
+remember (RFC 7541, 4.2), and how many frames may come that bring nothing, is bounded here.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,13 +14,16 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import h2.settings
+from hyperframe.frame import DataFrame, Frame
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.commands import SendData
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import _http2 as http2
 from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import (
+    RequestData,
     RequestHeaders,
     ResponseData,
     ResponseEndOfMessage,
@@ -39,10 +43,19 @@ _FIRST_WINDOW: Final = 64 * 1024
 window for those that run, and that they wait for."""
 _MOST_BUSY: Final = 2 * MOST_STREAMS  # with those that were reset before they were decided
 _MOST_RESETS: Final = 200  # more of them than of answers (CVE-2023-44487)
-_MOST_IDLE_FRAMES: Final = 1000  # pings, settings, empty data (CVE-2019-9512, 9515, 9518) in a row
+_MOST_IDLE_FRAMES: Final = 1000
+"""In a row: pings, settings, empty data (CVE-2019-9512, 9515, 9518), frames for streams that are gone."""
+_MOST_IDLE_OF_STORES: Final = 10 * _MOST_IDLE_FRAMES  # some open their window for each small frame of ours
+_HEADER_TABLE: Final = 4096  # bytes, RFC 7541's first size
 _JOINED: Final = 16 * 1024
 
+_BRINGING: Final = (h2.events.RequestReceived, h2.events.ResponseReceived)
+
 type Commands = layer.CommandGenerator[Any]
+
+
+class Flooded(h2.exceptions.DenialOfServiceError):
+    """The other side only makes work: the connection ends."""
 
 
 @dataclass
@@ -51,11 +64,19 @@ class Credit(HttpEvent):
 
 
 class Metered(BufferedH2Connection):
-    """An HTTP/2 connection whose windows open again by `give`, and not by what has been read."""
+    """An HTTP/2 connection whose windows open again by `give`, and not by what has been read.
 
-    def __init__(self, config: h2.config.H2Configuration, first_window: int = STREAM_WINDOW) -> None:
+    Args:
+        config: h2's.
+        first_window: of each stream, in bytes.
+        most_idle: frames that may come in a row and bring nothing.
+    """
+
+    def __init__(self, config: h2.config.H2Configuration, *, first_window: int, most_idle: int) -> None:
         super().__init__(config)
+        self._most_idle = most_idle
         self.owed: dict[int, int] = {}
+        self._idle_frames = 0
         self.local_settings.initial_window_size = first_window
         self.local_settings.acknowledge()
 
@@ -63,6 +84,31 @@ class Metered(BufferedH2Connection):
         """Sends the preface; the connection's window is opened as far as ours goes."""
         h2.connection.H2Connection.initiate_connection(self)  # mitmproxy's own opens it by 2 GiB
         self.increment_flow_control_window(CONNECTION_WINDOW - self.inbound_flow_control_window)
+
+    def receive_data(self, data: Any) -> list[h2.events.Event]:  # Any: typeshed's Buffer
+        """What has come, as events. Raises h2.exceptions.ProtocolError, which ends the connection.
+
+        The other side may keep as large a table of our headers as it likes; we look through ours for each.
+        """
+        found = super().receive_data(data)
+        if self.encoder.header_table_size > _HEADER_TABLE:
+            self.encoder.header_table_size = _HEADER_TABLE
+        return found
+
+    def _receive_frame(self, frame: Frame) -> list[h2.events.Event]:
+        found = super()._receive_frame(frame)
+        brings = isinstance(frame, DataFrame) and frame.data
+        if brings or any(isinstance(one, _BRINGING) for one in found):
+            self._idle_frames = 0
+        else:  # h2 tells no event of what comes for a stream that is gone, and answers it all the same
+            self._idle_frames += 1
+        if self._idle_frames > self._most_idle:
+            raise Flooded
+        return found
+
+    def goes_on(self) -> None:
+        """Something was sent: what the other side says of that is no flood."""
+        self._idle_frames = 0
 
     def acknowledge_received_data(self, acknowledged_size: int, stream_id: int) -> None:
         """Notes what is owed to the sender."""
@@ -105,10 +151,9 @@ class Client2(http2.Http2Server):
 
     def __init__(self, context: Context, busy: Callable[[], int]) -> None:
         super().__init__(context)
-        self.h2_conn = Metered(self.h2_conf, _FIRST_WINDOW)
+        self.h2_conn = Metered(self.h2_conf, first_window=_FIRST_WINDOW, most_idle=_MOST_IDLE_FRAMES)
         self._busy = busy
         self._resets = 0
-        self._idle_frames = 0
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, Credit):
@@ -121,24 +166,15 @@ class Client2(http2.Http2Server):
         if isinstance(event, ResponseHeaders):
             self._resets -= 1
         if isinstance(event, ResponseHeaders | ResponseData):
-            self._idle_frames = 0
+            self.h2_conn.goes_on()
         yield from super()._handle_event(event)
 
     def handle_h2_event(self, event: h2.events.Event) -> Commands:
         """Takes what asks or brings something; ends with what only makes work."""
         if isinstance(event, h2.events.StreamReset):
             self._resets += 1
-        if isinstance(event, h2.events.RequestReceived) or (
-            isinstance(event, h2.events.DataReceived) and event.data
-        ):
-            self._idle_frames = 0
-        else:
-            self._idle_frames += 1
-        if self._idle_frames > _MOST_IDLE_FRAMES or self._resets > _MOST_RESETS or self._is_busy(event):
-            yield from self.protocol_error(
-                "too much work for nothing", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
-            )
-            return True
+        if isinstance(event, Flooded) or self._resets > _MOST_RESETS or self._is_busy(event):
+            return (yield from _calm(self))
         return (yield from super().handle_h2_event(event))
 
     def owed(self) -> list[int]:
@@ -171,7 +207,7 @@ class Store2(http2.Http2Client):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.h2_conn = Metered(self.h2_conf)
+        self.h2_conn = Metered(self.h2_conf, first_window=STREAM_WINDOW, most_idle=_MOST_IDLE_OF_STORES)
         self.h2_conn.local_settings.enable_push = 0
         self.h2_conn.local_settings.acknowledge()
         self._informational = 0
@@ -182,10 +218,12 @@ class Store2(http2.Http2Client):
             return
         if isinstance(event, RequestHeaders):  # a request that is sent once more has a new stream
             self.our_stream_id.pop(event.stream_id, None)
+        if isinstance(event, RequestHeaders | RequestData):
+            self.h2_conn.goes_on()
         yield from super()._handle_event(event)
 
     def handle_h2_event(self, event: h2.events.Event) -> Commands:
-        """Takes an answer; ends with a store that only says that one will come."""
+        """Takes an answer; ends with a store that only says that one will come, or not even that."""
         if isinstance(event, h2.events.InformationalResponseReceived):
             self._informational += 1
             if self._informational > MOST_INFORMATIONAL * MOST_STREAMS:
@@ -193,6 +231,8 @@ class Store2(http2.Http2Client):
                 return True
         elif isinstance(event, h2.events.ResponseReceived):
             self._informational = 0
+        elif isinstance(event, Flooded):
+            return (yield from _calm(self))
         return (yield from super().handle_h2_event(event))
 
     def asked_by(self, stream_id: int) -> int | None:
@@ -210,3 +250,9 @@ def _give(side: Client2 | Store2, stream_id: int) -> Commands:
     side.h2_conn.give(stream_id)
     if data := side.h2_conn.data_to_send():
         yield SendData(side.conn, data)
+
+
+def _calm(side: Client2 | Store2) -> layer.CommandGenerator[bool]:
+    """Ends the connection with a peer that makes work for nothing."""
+    yield from side.protocol_error("too much work for nothing", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+    return True

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.gateway.proxy.lying_http2 import Http2Store, lying_store
 from tests.gateway.proxy.proxied import Account, Proxied
 from tests.gateway.proxy.speaking import Double, double
 from tests.servers.apache import PASSWORD, USER, Apache, apache
@@ -81,6 +82,19 @@ def http2_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apache]:
 def http2_account(guarded: Proxied, http2_store: Apache, tmp_path_factory: pytest.TempPathFactory) -> Account:
     """An account on a store that speaks HTTP/2."""
     return _on(guarded, http2_store, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def lying_in_http2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http2Store]:
+    with lying_store(tmp_path_factory.mktemp("lying")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def lied_to_in_http2(guarded: Proxied, lying_in_http2: Http2Store) -> Account:
+    """An account whose store lies in HTTP/2."""
+    trusted = f"@{lying_in_http2.ca}"
+    return guarded.add("webdav", url=lying_in_http2.url, username=USER, password=PASSWORD, ca=trusted)
 
 
 def _on(proxied: Proxied, store: Apache, folders: pytest.TempPathFactory) -> Account:

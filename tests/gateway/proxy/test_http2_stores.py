@@ -1,29 +1,21 @@
 """A store that speaks HTTP/2: the same requests, the same rules, and one that lies in it."""
 
 import hashlib
-import socket
-import ssl
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import h2.config
-import h2.connection
-import h2.events
 import pytest
 from hyperframe.frame import DataFrame
 
 from tests.gateway.proxy.conftest import HTTP2_STORE
+from tests.gateway.proxy.lying_http2 import Http2Store, say_ok
 from tests.gateway.proxy.proxied import Account, Proxied
-from tests.gateway.proxy.speaking import Double, http2
+from tests.gateway.proxy.speaking import http2
 from tests.gateway.proxy.test_large import resident
 from tests.servers.apache import PASSWORD, USER, Apache, apache
-from tests.servers.certificates import certificate
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
 
 MIB = 1024 * 1024
-type Answer = Callable[["Http2Store", int, dict[bytes, bytes]], None]
 
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
@@ -71,7 +63,7 @@ def test_many_at_a_time_on_one_connection(
 
 
 def test_a_request_that_is_refused_is_authorised_and_sent_once_more(
-    guarded: Proxied, lying_in_http2: "Http2Store", lied_to_in_http2: Account
+    guarded: Proxied, lying_in_http2: Http2Store, lied_to_in_http2: Account
 ) -> None:
     """A 401 in HTTP/2: the worker answers its challenge on a new stream, and the program sees no refusal."""
     asked: list[bytes | None] = []
@@ -83,7 +75,7 @@ def test_a_request_that_is_refused_is_authorised_and_sent_once_more(
             store.connection.send_headers(stream, [(b":status", b"401"), (b"www-authenticate", challenge)])
             store.connection.send_data(stream, b"no", end_stream=True)
         else:
-            _say_ok(store, stream, fields)
+            say_ok(store, stream, fields)
 
     lying_in_http2.answers["/guarded"] = guard
     assert guarded.curl(lied_to_in_http2, "--http2", f"{lying_in_http2.url}guarded") == (200, "ok")
@@ -92,7 +84,7 @@ def test_a_request_that_is_refused_is_authorised_and_sent_once_more(
 
 
 def test_an_upload_to_a_store_whose_window_is_closed_is_not_kept(
-    guarded: Proxied, lying_in_http2: "Http2Store", lied_to_in_http2: Account
+    guarded: Proxied, lying_in_http2: Http2Store, lied_to_in_http2: Account
 ) -> None:
     def wait(store: Http2Store, stream: int, _: dict[bytes, bytes]) -> None:
         store.takes = False  # no window is opened any more
@@ -126,7 +118,7 @@ def test_an_upload_to_a_store_whose_window_is_closed_is_not_kept(
 )
 def test_a_head_that_http1_reads_otherwise_is_no_answer(
     guarded: Proxied,
-    lying_in_http2: "Http2Store",
+    lying_in_http2: Http2Store,
     lied_to_in_http2: Account,
     headers: list[tuple[bytes, bytes]],
 ) -> None:
@@ -140,7 +132,7 @@ def test_a_head_that_http1_reads_otherwise_is_no_answer(
 
 
 def test_trailers_of_an_answer_are_dropped(
-    guarded: Proxied, lying_in_http2: "Http2Store", lied_to_in_http2: Account
+    guarded: Proxied, lying_in_http2: Http2Store, lied_to_in_http2: Account
 ) -> None:
     def answer(store: Http2Store, stream: int, _: dict[bytes, bytes]) -> None:
         store.connection.send_headers(stream, [(b":status", b"200"), (b"trailer", b"x-trailer")])
@@ -155,7 +147,7 @@ def test_trailers_of_an_answer_are_dropped(
 
 
 def test_informational_answers_without_end_are_a_502(
-    guarded: Proxied, lying_in_http2: "Http2Store", lied_to_in_http2: Account
+    guarded: Proxied, lying_in_http2: Http2Store, lied_to_in_http2: Account
 ) -> None:
     def lie(store: Http2Store, stream: int, _: dict[bytes, bytes]) -> None:
         for _again in range(20_000):
@@ -164,95 +156,3 @@ def test_informational_answers_without_end_are_a_502(
 
     lying_in_http2.answers["/early"] = lie
     assert guarded.curl(lied_to_in_http2, "--http2", f"{lying_in_http2.url}early")[0] == 502
-
-
-class Http2Store:
-    """A double of a store with HTTP/2 and TLS: it answers by path what the test says, true or not."""
-
-    def __init__(self, listening: socket.socket, context: ssl.SSLContext, ca: Path) -> None:
-        self.ca = ca
-        self.port = listening.getsockname()[1]
-        self.url = f"https://localhost:{self.port}/"
-        self.answers: dict[str, Answer] = {}
-        self.takes = True
-        self._listening, self._context = listening, context
-        self.connection: h2.connection.H2Connection
-
-    def run(self) -> None:
-        """Serves connections, each in a thread, until the listening socket is closed."""
-        while True:
-            try:
-                sock, _ = self._listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def flush(self) -> None:
-        """Sends what there is."""
-        self._tls.sendall(self.connection.data_to_send())
-
-    def _serve(self, sock: socket.socket) -> None:
-        try:
-            with self._context.wrap_socket(sock, server_side=True) as tls:
-                if tls.selected_alpn_protocol() != "h2":
-                    self._serve_http1(tls)
-                    return
-                self._tls = tls
-                self._serve_http2(tls)
-        except OSError:
-            pass
-
-    def _serve_http1(self, tls: ssl.SSLSocket) -> None:
-        Double().serve(tls)
-
-    def _serve_http2(self, tls: ssl.SSLSocket) -> None:
-        config = h2.config.H2Configuration(
-            client_side=False,
-            header_encoding=None,
-            validate_outbound_headers=False,
-            normalize_outbound_headers=False,
-        )
-        self.connection = one = h2.connection.H2Connection(config)
-        one.initiate_connection()
-        self.flush()
-        while data := tls.recv(65536):
-            for event in one.receive_data(data):
-                self._take(one, event)
-            tls.sendall(one.data_to_send())
-
-    def _take(self, one: h2.connection.H2Connection, event: h2.events.Event) -> None:
-        if isinstance(event, h2.events.RequestReceived):
-            fields = dict(event.headers)
-            answer = self.answers.get(fields[b":path"].decode(), _say_ok)
-            answer(self, event.stream_id, fields)
-        elif isinstance(event, h2.events.DataReceived) and self.takes:
-            one.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-
-
-def _say_ok(store: Http2Store, stream: int, _: dict[bytes, bytes]) -> None:
-    store.connection.send_headers(stream, [(b":status", b"200"), (b"content-length", b"2")])
-    store.connection.send_data(stream, b"ok", end_stream=True)
-
-
-@pytest.fixture(scope="module")
-def lying_in_http2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http2Store]:
-    folder = tmp_path_factory.mktemp("lying")
-    ca = folder / "ca.pem"
-    ca.write_text(certificate(folder))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        store = Http2Store(listening, context, ca)
-        thread = threading.Thread(target=store.run, daemon=True)
-        thread.start()
-        yield store
-        listening.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def lied_to_in_http2(guarded: Proxied, lying_in_http2: Http2Store) -> Account:
-    """An account whose store lies in HTTP/2."""
-    trusted = f"@{lying_in_http2.ca}"
-    return guarded.add("webdav", url=lying_in_http2.url, username=USER, password=PASSWORD, ca=trusted)
