@@ -21,6 +21,7 @@ type Body = bytes | AsyncIterator[bytes] | None
 _MOST_AHEAD = 64 * 1024
 _LARGEST_HEAD = 64 * 1024
 _CONTINUE_WITHIN = 2.0
+_MOST_INFORMATIONAL = 16  # answers of status 1xx before the real one (RFC 9110, 15.2)
 _NO_BODY = frozenset({204, 304})
 
 
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._left: int | None = None  # bytes of a raw body still to come; None: h11 frames the body
         self.complete = False
         self._go_on = False
+        self._informational = 0
         self._failure: Exception | None = None
 
     @property
@@ -131,6 +133,9 @@ class Connection(asyncio.Protocol):
                 return
             elif isinstance(event, h11.InformationalResponse):
                 self._go_on = self._go_on or event.status_code == 100
+                self._informational += 1
+                if self._informational > _MOST_INFORMATIONAL:  # each would count as a sign of life
+                    raise h11.RemoteProtocolError("nothing but informational answers")
             else:  # NEED_DATA, PAUSED, ConnectionClosed
                 return
 

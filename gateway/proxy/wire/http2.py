@@ -90,7 +90,7 @@ class Metered(BufferedH2Connection):
 
         The other side may keep as large a table of our headers as it likes; we look through ours for each.
         """
-        found = super().receive_data(data)
+        found: list[h2.events.Event] = super().receive_data(data)
         if self.encoder.header_table_size > _HEADER_TABLE:
             self.encoder.header_table_size = _HEADER_TABLE
         return found

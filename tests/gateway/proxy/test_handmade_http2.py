@@ -137,7 +137,7 @@ def test_extended_connect_opens_nothing(guarded: Proxied, guarded_account: Accou
     """RFC 8441: it was not offered."""
     with http2(guarded, guarded_account, store) as client:
         fields = [(":method", "CONNECT"), (":protocol", "websocket"), *client.request("GET", "/")[1:]]
-        assert client.ask(1, fields) == ENDED  # type: ignore[arg-type]  # of one kind, in two parts
+        assert client.ask(1, fields) == ENDED
 
 
 def _fields(*said: Said) -> bytes:
