@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, make_url, select
 
 from store import version
 from store.engine import open_database
@@ -19,7 +19,11 @@ _LOCK = 0x6D69677261746500  # "migrate" and a zero: PostgreSQL's advisory locks 
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Brings the database up to a revision; nothing happens when it is there."""
+    """Brings the database up to a revision; nothing happens when it is there.
+
+    A file of SQLite's is closed to other users than its owner and group, in whatever folder it lies.
+    """
+    _close_to_others(url)
     from alembic import command  # not at the top: every command line would pay for it
 
     _run(url, lambda config: command.upgrade(config, revision))
@@ -43,6 +47,18 @@ def current(url: str) -> str | None:
             await database.aclose()
 
     return asyncio.run(work())
+
+
+def _close_to_others(url: str) -> None:
+    """Of a new file SQLite gives the mode on to those beside it; where they are there already we do."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return
+    file = Path(str(parsed.database))
+    file.touch(mode=0o660)  # less the umask
+    for one in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
+        if one.exists() and (mode := one.stat().st_mode) & 0o007:
+            one.chmod(mode & 0o770)
 
 
 def _run(url: str, act: "Callable[[Config], None]") -> None:

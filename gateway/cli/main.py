@@ -1,5 +1,6 @@
 """The `isthmus` command, as a list of its nouns."""
 
+import resource
 from typing import Annotated
 
 import typer
@@ -63,6 +64,8 @@ def process(
     ] = None,
 ) -> None:
     """One of `serve`'s processes, its settings in the environment. Each imports only what it may know."""
+    # a core has what the process held: keys, credentials, content
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if with_parent:
         supervisor.end_with_parent()
     settings = gateway_settings.load()

@@ -35,6 +35,7 @@ def init(data: Data = None, as_json: Json = False) -> None:
     run(_make_id_secret(settings))
     file = settings.data / "isthmus.toml"
     if not file.exists():
+        file.touch(mode=0o660)  # less the umask: a database's password may come to stand in it
         file.write_text("# Settings of this gateway; `isthmus config show` lists them all.\n")
     show({"data": str(settings.data), "database": _without_password(settings.database_url)}, as_json)
 
