@@ -170,3 +170,27 @@ def test_tokens_by_the_api(proxied: Proxied, account: Account, other: Account, s
     assert ask("-X", "DELETE", f"{base}/{made['id']}")[0] == 404
     assert ask("-d", '{"paths": ["x"]}', base)[0] == 400
     assert ask("-d", '{"expires": "tomorrow"}', base)[0] == 400
+
+
+def test_a_token_for_the_proxy_is_none_for_the_api(proxied: Proxied, account: Account, store: Apache) -> None:
+    """It would read and write beyond its own limits there, and make tokens without any."""
+    token = scoped(proxied, account, "--read-only", "--path", "/team")["token"]
+    base = f"http://127.0.0.1:{proxied.port}/v1/accounts/{account.id}"
+    for scheme in ("Bearer", "AccountKey", "APIKey", "DeveloperKey"):
+        for words in (
+            [base],
+            [f"{base}/storage/folders/root/contents"],
+            [
+                "-X",
+                "POST",
+                f"{base}/raw",
+                "-H",
+                "X-Kloudless-Raw-Method: GET",
+                "-H",
+                "X-Kloudless-Raw-URI: /",
+            ],
+            ["-d", "{}", "-H", "Content-Type: application/json", f"{base}/proxy_tokens"],
+        ):
+            shown = ("-H", f"Authorization: {scheme} {token}", "-H", "X-Forwarded-For: 127.0.0.1")
+            done = proxied.run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *shown, *words)
+            assert done.stdout == "401", words
