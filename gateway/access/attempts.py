@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 _MOST_ADDRESSES = 10_000
 
@@ -37,3 +38,14 @@ class Attempts:
         self._failed[address] = (started, failures + 1)
         if len(self._failed) > _MOST_ADDRESSES:
             self._failed.popitem(last=False)
+
+
+def neighbours(address: str) -> str:
+    """The address; of IPv6 the /64, each address of which one customer may have (RFC 6177)."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address) or found.ipv4_mapped:
+        return address
+    return str(IPv6Network((found, 64), strict=False))

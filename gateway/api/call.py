@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.access import Caller, Callers, NotYours
+from gateway.access import Caller, Callers, NotYours, neighbours
 from gateway.api.errors import ApiError, invalid
 from gateway.api.parameters import LONGEST_ID
 from gateway.api.raw_headers import raw_headers
@@ -60,6 +60,11 @@ class Call(Request):
     def wants_raw(self) -> bool:
         """Whether `X-Kloudless-Raw-Data` asks for the store's own description."""
         return self.headers.get("x-kloudless-raw-data", "").lower() == "true"
+
+    @cached_property
+    def counted_as(self) -> str:
+        """Whose failed attempts this client's are counted with."""
+        return neighbours(self.client.host) if self.client else ""
 
     async def caller(self) -> Caller:
         """Who asks. Raises Refused."""

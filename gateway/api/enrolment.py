@@ -23,7 +23,7 @@ async def enrol(call: Call) -> Response:
 
     An invitation that does not work is a 403, whatever was wrong with it; too many of them a 429.
     """
-    attempts, address = call.parts.operations.attempts, call.client.host if call.client else ""
+    attempts, address = call.parts.operations.attempts, call.counted_as
     if (wait := await attempts.wait(Attempt.ENROLMENT, address)) is not None:
         raise ApiError(429, "too_many_requests", "too many failed enrolments", retry_after=wait)
     given = await json_object(call)

@@ -109,7 +109,7 @@ def _locked(call: Call, link: Link) -> bool:
 
 async def _right(call: Call, link: Link, password_hash: str, given: str) -> bool:
     """Whether it is the password. Raises a 429 after too many wrong ones from this address for this link."""
-    who = f"{link.id} {call.client.host if call.client else ''}"
+    who = f"{link.id} {call.counted_as}"
     # to its end, though the visitor leaves: else a guess would not be counted, and cost a core all the same
     wait, right = await asyncio.shield(asyncio.ensure_future(_checked(call.parts, who, password_hash, given)))
     if wait is not None:

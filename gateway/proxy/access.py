@@ -10,11 +10,10 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
 from connectors.interface import Origin
-from gateway.access import Attempts, tokens
+from gateway.access import Attempts, neighbours, tokens
 from gateway.access.reads import reading
 from gateway.access.remembered import Remembered
 from gateway.operations import AccountRef, Operations
@@ -146,14 +145,3 @@ def _scoped(token: ProxyToken, account: Account) -> Grant | None:
 
 def _usable(account: Account) -> bool:
     return account.enabled and account.active
-
-
-def neighbours(address: str) -> str:
-    """The address; of IPv6 the /64, each address of which one customer may have (RFC 6177)."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(found, IPv4Address) or found.ipv4_mapped:
-        return address
-    return str(IPv6Network((found, 64), strict=False))

@@ -100,3 +100,16 @@ def test_guessing_is_slowed_down_for_that_address_alone(http: requests.Session, 
     limited = enrol(http, gateway, {"secret": secret, "public_key": key()}, "192.0.2.5")
     assert 0 < int(limited.headers["Retry-After"]) <= 60
     assert enrol(http, gateway, {"secret": secret, "public_key": key()}, "192.0.2.6").status_code == 200
+
+
+def test_guessing_from_many_addresses_of_one_customer_is_slowed_down(
+    http: requests.Session, gateway: Gateway
+) -> None:
+    """Of IPv6 everybody has at least 2^64."""
+    statuses = [
+        enrol(http, gateway, {"secret": f"guess {n}", "public_key": key()}, f"2001:db8:1:2::{n}").status_code
+        for n in range(12)
+    ]
+    assert statuses == [403] * 10 + [429] * 2
+    _, secret = invite(gateway)
+    assert enrol(http, gateway, {"secret": secret, "public_key": key()}, "2001:db8:1:3::1").status_code == 200

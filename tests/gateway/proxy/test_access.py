@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.access import tokens
+from gateway.access import neighbours, tokens
 from gateway.operations import Operations
-from gateway.proxy.access import Access, neighbours
+from gateway.proxy.access import Access
 from gateway.proxy.grants import Denied
 from store import migrate
 from store.engine import open_database
