@@ -5,6 +5,7 @@ and goes on when the reader comes back to an empty buffer.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
@@ -22,6 +23,7 @@ _MOST_AHEAD = 64 * 1024
 _LARGEST_HEAD = 64 * 1024
 _CONTINUE_WITHIN = 2.0
 _MOST_INFORMATIONAL = 16  # answers of status 1xx before the real one (RFC 9110, 15.2)
+_WORDS = re.compile(r"[A-Za-z0-9 ,_-]*")
 _NO_BODY = frozenset({204, 304})
 
 
@@ -119,7 +121,7 @@ class Connection(asyncio.Protocol):
             self._events()
         except h11.RemoteProtocolError as error:
             self.reusable = False
-            self._failure = BadAnswer(f"the store's answer is not HTTP: {error}")
+            self._failure = BadAnswer(f"the store's answer is not HTTP: {_plain(error)}")
 
     def _events(self) -> None:
         while self._left is None:
@@ -274,6 +276,12 @@ class Connection(asyncio.Protocol):
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+
+def _plain(error: h11.RemoteProtocolError) -> str:
+    """What is wrong, without what the store sent, which h11 quotes: it may be our credential, echoed."""
+    words = _WORDS.match(str(error))
+    return words[0].strip() if words else ""
 
 
 async def _marked(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

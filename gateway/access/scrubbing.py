@@ -4,6 +4,7 @@ A secret is masked by as many asterisks, so that no length changes and a body is
 decompressed: requests go out asking for bodies as they are (`accept-encoding: identity`).
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -40,6 +41,14 @@ class Scrubber:
         """The value, secrets masked."""
         masked = self._masked(value.encode("utf-8", "surrogateescape"))
         return masked.decode("utf-8", "surrogateescape")
+
+    def name(self, value: str) -> str:
+        """A header's name, secrets masked in any case: on the way names become lower case."""
+        masked = value
+        for secret in self._secrets:
+            here = re.escape(secret.decode("utf-8", "surrogateescape"))
+            masked = re.sub(here, lambda found: "*" * len(found[0]), masked, flags=re.IGNORECASE)
+        return masked
 
     def body(self, fields: Callable[[str], str | None]) -> "Callable[[bytes], bytes] | bool":
         """What a body with these headers goes through; True: it goes as it is."""

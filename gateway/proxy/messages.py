@@ -65,7 +65,7 @@ def shown(headers: http.Headers, scrubber: Scrubber, *, keeps_cookies: bool) -> 
     dropped = _NOT_FOR_CLIENTS if keeps_cookies else (*_NOT_FOR_CLIENTS, "set-cookie")
     return _headers(
         [
-            (scrubber.text(name), scrubber.text(without_folds(value)))
+            (scrubber.name(name), scrubber.text(without_folds(value)))
             for name, value in _fields(headers)
             if name.lower() not in dropped
         ]

@@ -37,6 +37,7 @@ type Fields = Sequence[tuple[str, str]]
 
 _REPLAYED: Final = 64 * 1024
 """Bytes of a body that are held, so that it can be sent again, and its digest be signed."""
+_STATUSES = range(200, 600)  # RFC 9110, 15
 _LARGEST_HEAD = 48 * 1024  # of an answer; beside it the line between worker and api holds its own
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 _URI = re.compile(r"[!$-;=?-\[\]-~]*")  # what a request's target may have; no fragment
@@ -192,6 +193,8 @@ async def _content(
 async def _pass_on(method: str, response: Response, scrubber: Scrubber, answer: Started) -> None:
     """The answer's head as a caller may see it, and its body as it comes."""
     try:
+        if response.status not in _STATUSES:
+            raise BadAnswer("the store's answer has a status that HTTP does not have")
         bodiless = method == "HEAD" or response.status in (204, 304)
         given = response.header(b"content-length")
         length = 0 if bodiless else int(given) if given is not None else None
@@ -216,7 +219,7 @@ async def _pass_on(method: str, response: Response, scrubber: Scrubber, answer: 
 
 def _shown(response: Response, scrubber: Scrubber, bodiless: bool) -> Fields:
     """The headers that are the caller's; of an answer without a body the length that it would have."""
-    fields = [(name.decode(), _masked(value, scrubber)) for name, value in response.headers]
+    fields = [(scrubber.name(name.decode()), _masked(value, scrubber)) for name, value in response.headers]
     named = {
         token.strip().lower() for name, value in fields if name == "connection" for token in value.split(",")
     }
