@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,7 +12,7 @@ import pytest
 
 from connectors.conformance.kit import FullConnector, joined, names, pieces, put, whole
 from connectors.http1.connection import Connection
-from connectors.interface import Connector, Content, Kind, Part, Upload
+from connectors.interface import Connector, Content, Kind, NotFound, Part, Upload
 from connectors.interface.paths import TEMPORARY
 
 CONTENT = b"x" * 2_000_000
@@ -152,7 +152,15 @@ async def leave(store: Connector, verb: Verb, when: Moment, number: int) -> bool
 
 
 async def _whole(store: Connector) -> None:
-    """Each file that has its name is whole."""
+    """Each file that has its name is whole, also while a request that was on its way is done."""
+    async with asyncio.timeout(10):
+        while True:
+            with suppress(NotFound):  # it was moved between the look and the reading
+                await _whole_now(store)
+                return
+
+
+async def _whole_now(store: Connector) -> None:
     there = set(await names(store, ""))
     assert there <= {"file", "new", "tree", "copies"}
     assert there & {"file", "new"}
