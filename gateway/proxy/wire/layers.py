@@ -92,7 +92,8 @@ class Http(layers.HttpLayer):
             self._leaving.add(event.connection)
         elif not isinstance(event, AgentLeft) or event.connection in self.connections:
             yield from super()._handle_event(event)
-        yield from self._let_go()
+        if self._leaving:
+            yield from self._let_go()
         yield from self._balance()
 
     def make_stream(self, stream_id: int) -> Commands:
@@ -137,7 +138,7 @@ class Http(layers.HttpLayer):
 
     def _let_go(self) -> Commands:
         """Ends what nobody uses any more of the connections whose agent leaves."""
-        for connection in self._leaving - self._used() if self._leaving else ():
+        for connection in self._leaving - self._used():
             self._leaving.discard(connection)
             if connection.connected:
                 yield commands.CloseConnection(connection)
