@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from store.away import away
+from store.away import BUSY, away
 from store.errors import Away, Duplicate, Missing, StateError, Unfit
 
 _log = logging.getLogger(__name__)
@@ -42,9 +42,7 @@ class Database:
             async with self._sessions.begin() as session:
                 yield session
         except NoConnectionFree as error:  # of the pool, which waits for half a minute
-            raise _told(
-                Away("the gateway's database is busy: try again in a moment"), "no connection is free"
-            ) from error
+            raise _told(Away(BUSY), "no connection is free") from error
 
     async def aclose(self) -> None:
         """Closes every connection."""

@@ -14,8 +14,6 @@ from mitmproxy.http import Response
 
 from connectors.interface import ErrorForm
 
-type Fields = dict[str, str]
-
 _XML: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _NAMED: Final = {
     (ErrorForm.S3, 403): "AccessDenied",
@@ -47,13 +45,10 @@ def _s3(status: int, code: str, said: str) -> Response:
 
 
 def _azure(status: int, code: str, said: str) -> Response:
-    """Azure Storage REST API, "Status and error codes"; the header is all that there is of it for HEAD."""
-    return _made(
-        status,
-        "application/xml",
-        f"{_XML}<Error><Code>{escape(code)}</Code><Message>{escape(said)}</Message></Error>",
-        {"x-ms-error-code": code},
-    )
+    """Azure Storage REST API, "Status and error codes": as S3, and a header for where there is no body."""
+    made = _s3(status, code, said)
+    made.headers["x-ms-error-code"] = code
+    return made
 
 
 def _google(status: int, code: str, said: str) -> Response:
@@ -71,8 +66,8 @@ _FORMS: Final[dict[ErrorForm, Callable[[int, str, str], Response]]] = {
 }
 
 
-def _made(status: int, content_type: str, body: str, more: Fields | None = None) -> Response:
-    return Response.make(status, body, {"Content-Type": content_type, **(more or {})})
+def _made(status: int, content_type: str, body: str) -> Response:
+    return Response.make(status, body, {"Content-Type": content_type})
 
 
 def _name(status: int) -> str:

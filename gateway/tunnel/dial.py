@@ -8,13 +8,13 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from connect_agent.tunnel import RelayEnd
 from connectors.http1.errors import refused_certificate
-from connectors.interface import BadAnswer, StoreError, TimedOut, Unavailable, UntrustedHost
+from connectors.interface import BadAnswer, TimedOut, Unavailable, UntrustedHost
 
 if TYPE_CHECKING:
     from gateway.tunnel.hub import Hub
@@ -56,15 +56,8 @@ class DirectDialer:
         with store_errors():
             async with asyncio.timeout_at(deadline):
                 found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        failure: StoreError | None = None
-        for left, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found, strict=True):
-            share = (deadline - loop.time()) / left
-            try:
-                with store_errors():
-                    return await _connected(socket.socket(family, kind, protocol), address, share)
-            except StoreError as failed:
-                failure = failure or failed
-        raise failure or Unavailable(UNKNOWN_NAME)
+            places = [(family, address) for family, *_, address in found]
+            return await first_connected(places, deadline - loop.time())
 
 
 class NetworkDialer:
@@ -163,16 +156,31 @@ def store_errors() -> Iterator[None]:
         raise Unavailable(f"the store can't be reached: {why}") from error
 
 
-async def _connected(sock: socket.socket, address: object, within: float) -> socket.socket:
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        async with asyncio.timeout(max(within, 0)):
-            await asyncio.get_running_loop().sock_connect(sock, address)  # type: ignore[arg-type]  # getaddrinfo's
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+async def first_connected(places: Sequence[tuple[int, object]], within: float) -> socket.socket:
+    """A non-blocking socket, connected to the first that takes it of the places (address family, address).
+
+    Each has its share of the time for them all: where IPv6 leads nowhere, a host's IPv4 is still reached.
+    Raises OSError, of the first that failed.
+    """
+    failure: OSError | None = None
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    for left, (family, address) in zip(range(len(places), 0, -1), places, strict=True):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout((deadline - loop.time()) / left):
+                await loop.sock_connect(sock, address)  # type: ignore[arg-type]  # as the resolver gave it
+        except OSError as error:  # TimeoutError, too
+            sock.close()
+            failure = failure or error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure or socket.gaierror(socket.EAI_NONAME, "no address")
 
 
 async def over[P: asyncio.BaseProtocol](

@@ -1,8 +1,6 @@
 """Who runs a gateway: the command line, and a gateway that is served with one account."""
 
 import json
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +11,8 @@ from typing import Any
 
 import requests
 
-from tests.servers.sshd import free_port, wait_for_port
+from tests.servers.gateway import serving
+from tests.servers.sshd import free_port
 
 
 @dataclass(frozen=True)
@@ -77,24 +76,8 @@ class Operator:
         self.isthmus("developer", "create", "dev@example.com")
         app = self.isthmus("app", "create", "demo", "--developer", "dev@example.com")["id"]
         port = free_port()
-        with (self.folder / "log").open("wb") as log:
-            gateway = subprocess.Popen(
-                [*self.command, "serve", "--data", str(self.folder / "data"), "--port", str(port)],
-                cwd=self.folder,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            wait_for_port(port)
+        command = [*self.command, "serve", "--data", str(self.folder / "data"), "--port", str(port)]
+        with serving(command, self.folder / "log", self.environment, port, folder=self.folder):
             given = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
             account = self.isthmus("account", "add", service, "--app", app, *given)
             yield Served(f"http://127.0.0.1:{port}", app, account)
-        finally:
-            gateway.send_signal(signal.SIGTERM)
-            try:
-                gateway.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(gateway.pid, signal.SIGKILL)
-                gateway.wait()

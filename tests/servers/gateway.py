@@ -11,11 +11,17 @@ from tests.servers.sshd import wait_for_port
 
 
 @contextmanager
-def serving(command: Sequence[str], log: Path, environment: Mapping[str, str], *ports: int) -> Iterator[None]:
-    """All of the gateway's processes, from when the ports answer to when they have ended."""
+def serving(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    *ports: int,
+    folder: Path | None = None,
+) -> Iterator[None]:
+    """All of the gateway's processes, from when the ports answer until they have ended."""
     with log.open("ab") as written:
         running = subprocess.Popen(
-            command, stdout=written, stderr=written, start_new_session=True, env=environment
+            command, cwd=folder, stdout=written, stderr=written, start_new_session=True, env=environment
         )
     try:
         for port in ports:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from ipaddress import ip_address
 
+from gateway.tunnel.dial import first_connected
 from gateway.worker.outside.addresses import Address, Network, is_public
 
 type Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
@@ -29,37 +30,19 @@ def permitted(address: Address, allowed: Iterable[Network]) -> bool:
 
 
 async def connected(addresses: Sequence[Address], port: int, within: float) -> socket.socket:
-    """A socket connected to the first of the addresses that takes it, within so many seconds for them all.
-
-    Each has its share: where IPv6 leads nowhere, a host's IPv4 is still reached. Raises OSError.
-    """
-    failure: OSError | None = None
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within
-    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            async with asyncio.timeout((deadline - loop.time()) / left):
-                await loop.sock_connect(sock, (str(address), port))
-        except OSError as error:  # TimeoutError, too
-            sock.close()
-            failure = failure or error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure or ConnectionRefusedError("no address")
+    """A socket connected to the first of the addresses that takes it, as `first_connected`."""
+    return await first_connected([(_family(one), (str(one), port)) for one in addresses], within)
 
 
 def is_ours(address: Address) -> bool:
     """Whether it is an address of this machine: only those can be bound to."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((str(address), 0))
         except OSError:
             return False
     return True
+
+
+def _family(address: Address) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
