@@ -15,12 +15,13 @@ from connectors.azure.documents import Blob, Listing
 from connectors.azure.errors import refusal
 from connectors.azure.settings import AzureSettings
 from connectors.azure.signing import Fields, Query, SharedKey
-from connectors.http1 import Leavers, Response
+from connectors.http1 import Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
 from connectors.http1.places import client_of
 from connectors.http1.secure import tls_context
 from connectors.interface import Context, Unsupported
+from connectors.interface.leavers import Leavers
 
 VERSION = "2021-12-02"
 """Of the protocol: the first that every rule below holds in; Azure goes on to serve old ones."""

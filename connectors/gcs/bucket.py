@@ -13,11 +13,12 @@ from connectors.gcs.authorising import Authoriser
 from connectors.gcs.errors import refusal
 from connectors.gcs.settings import GcsSettings
 from connectors.gcs.tokens import tokens_of
-from connectors.http1 import Leavers, Response
+from connectors.http1 import Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
 from connectors.http1.places import client_of
 from connectors.interface import BadAnswer, Context, Origin
+from connectors.interface.leavers import Leavers
 
 type Query = Mapping[str, str]
 type Fields = Mapping[str, str]

@@ -3,6 +3,5 @@
 from connectors.http1.client import Client, Connect, Response
 from connectors.http1.connection import Connection
 from connectors.http1.errors import store_errors
-from connectors.http1.leavers import Leavers
 
-__all__ = ["Client", "Connect", "Connection", "Leavers", "Response", "store_errors"]
+__all__ = ["Client", "Connect", "Connection", "Response", "store_errors"]

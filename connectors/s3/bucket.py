@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
-from connectors.http1 import Leavers, Response
+from connectors.http1 import Response
 from connectors.http1.callers import added_headers
 from connectors.http1.connection import Body
 from connectors.http1.places import client_of
 from connectors.http1.secure import tls_context
 from connectors.interface import BadAnswer, Context, InvalidName, Origin
+from connectors.interface.leavers import Leavers
 from connectors.s3 import documents
 from connectors.s3.authorising import Authoriser
 from connectors.s3.documents import Document, Listing, Version, Versions

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import asyncssh
 
-from connectors.interface import Context, StoreError, TimedOut, Unavailable, UntrustedHost
+from connectors.interface import Context, StoreError, Unavailable, UntrustedHost
+from connectors.interface.leavers import Leavers
 from connectors.sftp.errors import sftp_errors
 from connectors.sftp.settings import SftpSettings
 from connectors.sftp.way import Way, without_ignores
@@ -28,7 +29,7 @@ class Session:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sftp: asyncssh.SFTPClient | None = None
         self._connecting = asyncio.Lock()
-        self._undoing: set[asyncio.Future[None]] = set()
+        self._leavers = Leavers()
 
     async def client(self) -> asyncssh.SFTPClient:
         """The open SFTP session. Raises BadCredential, UntrustedHost, Unavailable, TimedOut."""
@@ -53,14 +54,15 @@ class Session:
         When its caller is gone before the server's answer, the file is closed as soon as that is there, and
         removed if this made it ("xb").
         """
-        opening = asyncio.ensure_future(sftp.open(path, mode, attrs or asyncssh.SFTPAttrs(), block_size=0))
-        try:
-            return await self.wait(asyncio.shield(opening))
-        except (asyncio.CancelledError, TimedOut):
-            undoing = asyncio.ensure_future(self._undo(sftp, path, opening, made="x" in mode))
-            self._undoing.add(undoing)
-            undoing.add_done_callback(self._undoing.discard)
-            raise
+
+        async def undo(file: asyncssh.SFTPClientFile) -> None:
+            with sftp_errors():
+                await file.close()
+                if "x" in mode:
+                    await sftp.remove(path)
+
+        opening = sftp.open(path, mode, attrs or asyncssh.SFTPAttrs(), block_size=0)
+        return await self.wait(self._leavers.made(_as_ours(opening), undo))
 
     async def quietly(self, act: Awaitable[object]) -> None:
         """Clean-up whose failure changes nothing; it runs on although its caller is cancelled."""
@@ -72,20 +74,6 @@ class Session:
         if self._connection is not None:
             self._connection.abort()
             self._connection = self._sftp = None
-
-    async def _undo(
-        self,
-        sftp: asyncssh.SFTPClient,
-        path: str,
-        opening: "asyncio.Future[asyncssh.SFTPClientFile]",
-        *,
-        made: bool,
-    ) -> None:
-        with suppress(StoreError), sftp_errors():
-            file = await opening
-            await file.close()
-            if made:
-                await sftp.remove(path)
 
     async def _connect(self) -> None:
         s = self._settings
@@ -140,6 +128,11 @@ class Session:
 
     async def _wait_any(self, act: Awaitable[object]) -> object:
         return await self.wait(act)
+
+
+async def _as_ours[T](act: Awaitable[T]) -> T:
+    with sftp_errors():
+        return await act
 
 
 class UnusableKey(Unavailable):

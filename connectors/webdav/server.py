@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from connectors.http1 import Leavers, Response
+from connectors.http1 import Response
 from connectors.http1.authorisation import basic
 from connectors.http1.callers import callers_headers, joined
 from connectors.http1.connection import Body, Headers
@@ -28,6 +28,7 @@ from connectors.interface import (
     Unavailable,
     Unsupported,
 )
+from connectors.interface.leavers import Leavers
 from connectors.webdav.auth import Authentication
 from connectors.webdav.settings import WebdavSettings
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from connectors.interface import StoreError
+from connectors.interface.errors import StoreError
 
 _FINISH_WITHIN = 5.0
 
