@@ -1,22 +1,28 @@
-"""Connecting an account: what was given is checked, sealed and noted, for the API and the command line."""
+"""Connecting an account, changing and removing it: checked, sealed and noted, for API and command line."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from connectors.interface import Settings
+from connectors.interface import Settings, StoreError
 from gateway.access import tokens
+from gateway.operations import AccountRef, Operations, WorkerUnavailable
 from gateway.operations.errors import BadSettings
 from store import envelope
-from store.queries import accounts, audit
+from store.queries import accounts, audit, feeds
 from store.queries import tokens as access_tokens
 from store.tables import Account
 
+LONGEST_NAME: Final = 512
+"""Characters of what an account is called."""
+_STORE_WITHIN: Final = 5.0
 _SAID = {"missing": "is missing", "extra_forbidden": "is no setting of this connector"}
 
 
@@ -85,3 +91,40 @@ async def give_token(
     sealed = envelope.seal(token.encode(), context, sealing)
     made = await access_tokens.create(session, account_id, digest, sealed, "all", expires)
     return GivenToken(made.id, token)
+
+
+async def change(
+    session: AsyncSession,
+    account_id: int,
+    fields: Mapping[str, object],
+    settings: Collection[str],
+    *,
+    actor: str,
+) -> None:
+    """Sets an account's columns; notes that, and which settings the worker has changed, in the audit log.
+
+    Its store is looked at soon.
+    """
+    if fields:
+        await accounts.change(session, account_id, **fields)
+    changed = {**fields, "settings": sorted(settings)} if settings else dict(fields)
+    if changed:
+        await audit.append(session, actor, "account.change", str(account_id), changed)
+    await feeds.hurry(session, account_id)
+
+
+async def remove(session: AsyncSession, account_id: int, *, actor: str) -> bool:
+    """Whether it was there: it is gone, with its credential, tokens, tasks, links, properties and uploads."""
+    gone = await accounts.remove(session, account_id)
+    if gone:
+        await audit.append(session, actor, "account.remove", str(account_id), {})
+    return gone
+
+
+async def abandon_uploads(operations: Operations, account_ids: Iterable[int]) -> None:
+    """Drops what accounts that are to go have sent in parts; a store that is away keeps it."""
+    with suppress(WorkerUnavailable, TimeoutError):
+        async with asyncio.timeout(_STORE_WITHIN):
+            for account_id in account_ids:
+                with suppress(StoreError):
+                    await operations.uploads.abandon_all(AccountRef(account_id, 0))

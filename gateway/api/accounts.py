@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,13 +15,12 @@ from gateway.api import parameters, resources
 from gateway.api.bodies import json_object
 from gateway.api.call import Call, not_implemented, ref, resource
 from gateway.api.errors import ApiError, invalid
-from gateway.operations import AccountRef, WorkerUnavailable
-from store.queries import accounts, audit, feeds, networks
+from gateway.operations import WorkerUnavailable
+from store.queries import accounts, networks
 from store.tables import Account
 
 _STORE_WITHIN = 5.0
 _SWITCHES = ("active", "enabled")
-_LONGEST_NAME = 512
 _ON_GATEWAY = "folders of the gateway's own machine are connected by who runs it: 'isthmus account add local'"
 _CREDENTIAL = ("token", "password", "refresh_token", "token_secret", "token_expiry")
 
@@ -104,12 +102,7 @@ async def change(call: Call) -> Response:
     elif (asked := next((name for name in _CREDENTIAL if name in given), None)) is not None:
         raise invalid(asked, f"a {account.service} account has no such setting")
     async with call.parts.database.session() as session:
-        if fields:
-            await accounts.change(session, account.id, **fields)
-        if fields or changes:
-            told = {**fields, "settings": sorted(changes)} if changes else fields
-            await audit.append(session, _actor(account), "account.change", str(account.id), told)
-        await feeds.hurry(session, account.id)
+        await connecting.change(session, account.id, fields, changes, actor=_actor(account))
         changed = await accounts.fetch(session, account.id)
     call.parts.callers.forget()
     if changed is None:
@@ -120,24 +113,14 @@ async def change(call: Call) -> Response:
 async def remove(call: Call) -> Response:
     """Disconnects an account: its credential, tokens, tasks, links, properties and uploads are deleted."""
     account = await call.account()
-    await abandon_uploads(call, [account.id])
+    await connecting.abandon_uploads(call.parts.operations, [account.id])
     async with call.parts.database.session() as session:
-        if not await accounts.remove(session, account.id):
+        if not await connecting.remove(session, account.id, actor=_actor(account)):
             raise NotYours
-        await audit.append(session, _actor(account), "account.remove", str(account.id), {})
     call.parts.callers.forget()
     with contextlib.suppress(WorkerUnavailable):  # no worker: then none has the account open
         await call.parts.operations.forget(account.id)
     return Response(status_code=204)
-
-
-async def abandon_uploads(call: Call, account_ids: Iterable[int]) -> None:
-    """Drops what accounts that are to go have sent in parts; a store that is away keeps it."""
-    with contextlib.suppress(WorkerUnavailable, TimeoutError):
-        async with asyncio.timeout(_STORE_WITHIN):
-            for account_id in account_ids:
-                with contextlib.suppress(StoreError):
-                    await call.parts.operations.uploads.abandon_all(AccountRef(account_id, 0))
 
 
 def _actor(account: Any) -> str:
@@ -204,8 +187,8 @@ async def _network(session: AsyncSession, given: dict[str, Any]) -> int | None:
 
 
 def _display_name(given: str) -> str:
-    if not 0 < len(given) <= _LONGEST_NAME:
-        raise invalid("account", f"must have 1 to {_LONGEST_NAME} characters")
+    if not 0 < len(given) <= connecting.LONGEST_NAME:
+        raise invalid("account", f"must have 1 to {connecting.LONGEST_NAME} characters")
     return given
 
 

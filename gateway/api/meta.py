@@ -8,10 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.access import NotYours, tokens
+from gateway.access import NotYours, connecting, tokens
 from gateway.access.reads import reading
 from gateway.api import parameters, resources
-from gateway.api.accounts import abandon_uploads
 from gateway.api.bodies import json_object
 from gateway.api.call import Call, View, not_implemented, resource
 from gateway.api.errors import invalid
@@ -85,7 +84,7 @@ async def remove(call: Call) -> Response:
     async with reading(call.parts.database) as session:
         found = await _own(call, session, developer)
         connected = await _account_ids(session, found.id)
-    await abandon_uploads(call, connected)
+    await connecting.abandon_uploads(call.parts.operations, connected)
     async with call.parts.database.session() as session:
         await applications.remove(session, found.id)
         await audit.append(session, _actor(developer), "application.remove", found.id, {})

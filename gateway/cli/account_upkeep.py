@@ -7,16 +7,15 @@ import typer
 
 from connectors import registry
 from connectors.interface import StoreError
+from gateway.access import connecting
 from gateway.cli.output import Data, Json, fail, run, show
 from gateway.cli.settings_given import given
 from gateway.cli.state import State, opened, require_account
 from gateway.operations import AccountRef, WorkerUnavailable
 from gateway.operations.errors import BadSettings
-from store.queries import accounts, audit, feeds
 from store.tables import Account
 
 OK = "ok"
-_LONGEST_NAME = 512
 _NOT_RUNNING = "the gateway is not running"
 
 
@@ -64,8 +63,8 @@ def change(
     Settings are sealed for the worker, so the gateway has to run for those. The store is tried with them.
     """
     changes = given(set_ or [])
-    if name is not None and not 0 < len(name) <= _LONGEST_NAME:
-        fail(f"--name takes 1 to {_LONGEST_NAME} characters")
+    if name is not None and not 0 < len(name) <= connecting.LONGEST_NAME:
+        fail(f"--name takes 1 to {connecting.LONGEST_NAME} characters")
     fields = {"display_name": name, "enabled": enabled}
     fields = {column: value for column, value in fields.items() if value is not None}
     if not changes and not fields:
@@ -78,13 +77,8 @@ def change(
             if changes:
                 await _amend(state, before, changes)
             async with state.database.session() as session:
-                if fields:
-                    await accounts.change(session, account_id, **fields)
-                told = {**fields, "settings": sorted(changes)} if changes else fields
-                await audit.append(session, "cli", "account.change", str(account_id), told)
-                await feeds.hurry(session, account_id)
+                await connecting.change(session, account_id, fields, changes, actor="cli")
                 after = await require_account(session, account_id)
-                await session.refresh(after)
             shown = {"id": account_id, "account": after.display_name, "enabled": after.enabled}
             if changes and after.enabled:
                 shown["checked"] = await tried(state, AccountRef(account_id, after.revision))
@@ -109,12 +103,10 @@ def remove(
                 typer.confirm(
                     f"Disconnect {found.service} account {account_id}, {found.display_name}?", abort=True
                 )
-            with suppress(WorkerUnavailable, StoreError):  # a store that is away keeps what it was sent
-                await state.operations.uploads.abandon_all(AccountRef(account_id, found.revision))
+            await connecting.abandon_uploads(state.operations, [account_id])
             async with state.database.session() as session:
-                if not await accounts.remove(session, account_id):
+                if not await connecting.remove(session, account_id, actor="cli"):
                     fail(f"account {account_id} was removed by somebody else meanwhile")
-                await audit.append(session, "cli", "account.remove", str(account_id), {})
             with suppress(WorkerUnavailable):  # then none has the account open
                 await state.operations.forget(account_id)
 
