@@ -4,13 +4,11 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
-from typer.testing import CliRunner
 
-from gateway.cli.main import app
+from tests.gateway.cli.commands import Commands
 from tests.gateway.proxy.proxied import ENVIRONMENT, ISTHMUS
 from tests.servers.apache import PASSWORD, USER, Apache, apache
 from tests.servers.gateway import serving
@@ -19,24 +17,12 @@ from tests.servers.sshd import free_port
 pytestmark = [pytest.mark.server, pytest.mark.journey]
 
 
-class Gateway:
-    """A data folder, and commands on it."""
+class Gateway(Commands):
+    """One that is served, and asked over the API."""
 
     def __init__(self, data: Path) -> None:
-        self.data = data
+        super().__init__(data)
         self.port = free_port()
-        self.told("init")
-        self.told("developer", "create", "me@example.com")
-        self.app = self.told("app", "create", "demo", "--developer", "me@example.com")["id"]
-
-    def run(self, *words: str, given: str | None = None) -> tuple[int, str, str]:
-        done = CliRunner().invoke(app, [*words, "--data", str(self.data)], input=given)
-        return done.exit_code, done.stdout, done.stderr
-
-    def told(self, *words: str) -> Any:
-        status, out, err = self.run(*words, "--json")
-        assert status == 0, err
-        return json.loads(out)
 
     def status(self, account: int, token: str) -> int:
         """What the API answers to a listing with the token."""
@@ -64,7 +50,7 @@ def account(gateway: Gateway, store: Apache) -> tuple[int, str]:
     """Its number and its first token; the password is wrong."""
     pairs = (f"url={store.url}", f"username={USER}", "password=wrong")
     words = [word for pair in pairs for word in ("--set", pair)]
-    made = gateway.told("account", "add", "webdav", "--app", gateway.app, *words)
+    made = gateway.data_of("account", "add", "webdav", "--app", gateway.app, *words)
     return made["id"], made["access_token"]
 
 
@@ -92,17 +78,17 @@ def test_what_can_not_be_changed_is_said_and_nothing_is(gateway: Gateway, accoun
         assert (status, said in err) == (1, True), err
     assert "nothing is to be changed" in gateway.run("account", "change", number)[2]
     assert "'isthmus account list'" in gateway.run("account", "change", "999", "--name", "x")[2]
-    [found] = [one for one in gateway.told("account", "list")["accounts"] if str(one["id"]) == number]
+    [found] = [one for one in gateway.data_of("account", "list")["accounts"] if str(one["id"]) == number]
     assert found["account"] != "new"
 
 
 def test_an_account_is_switched_off_and_on(gateway: Gateway, account: tuple[int, str]) -> None:
     number = account[0]
-    gateway.told("account", "change", str(number), "--set", f"password={PASSWORD}", "--name", "files")
-    switched = gateway.told("account", "change", str(number), "--disable")
+    gateway.data_of("account", "change", str(number), "--set", f"password={PASSWORD}", "--name", "files")
+    switched = gateway.data_of("account", "change", str(number), "--disable")
     assert switched == {"id": number, "account": "files", "enabled": False}
     until(gateway, account, 403)
-    gateway.told("account", "change", str(number), "--enable")
+    gateway.data_of("account", "change", str(number), "--enable")
     until(gateway, account, 200)
 
 
@@ -112,8 +98,8 @@ def test_a_removed_account_is_gone_with_its_tokens(
     (store.data / "stays.txt").write_text("stays")
     number = str(account[0])
     assert gateway.run("account", "remove", number, given="n\n")[0] == 1
-    assert gateway.told("account", "token", "list", "--account", number)["tokens"]
-    assert gateway.told("account", "remove", number, "--yes") == {"id": account[0], "removed": True}
+    assert gateway.data_of("account", "token", "list", "--account", number)["tokens"]
+    assert gateway.data_of("account", "remove", number, "--yes") == {"id": account[0], "removed": True}
     until(gateway, account, 401)
     assert "'isthmus account list'" in gateway.run("account", "remove", number, "--yes")[2]
     assert (store.data / "stays.txt").exists()
@@ -121,27 +107,29 @@ def test_a_removed_account_is_gone_with_its_tokens(
 
 def test_tokens_are_made_listed_and_revoked(gateway: Gateway, account: tuple[int, str]) -> None:
     number, first = account
-    gateway.told("account", "change", str(number), "--set", f"password={PASSWORD}")
-    made = gateway.told("account", "token", "create", "--account", str(number), "--hours", "1")
+    gateway.data_of("account", "change", str(number), "--set", f"password={PASSWORD}")
+    made = gateway.data_of("account", "token", "create", "--account", str(number), "--hours", "1")
     assert gateway.status(number, made["access_token"]) == 200
-    listed = gateway.told("account", "token", "list", "--account", str(number))["tokens"]
+    listed = gateway.data_of("account", "token", "list", "--account", str(number))["tokens"]
     assert [one["expires"] for one in listed] == [None, made["expires"]]
     assert made["access_token"] not in json.dumps(listed)
-    gateway.told("account", "token", "revoke", str(made["id"]))
+    gateway.data_of("account", "token", "revoke", str(made["id"]))
     until(gateway, (number, made["access_token"]), 401)
     assert gateway.status(number, first) == 200
     assert "no token" in gateway.run("account", "token", "revoke", str(made["id"]))[2]
-    actions = [row["action"] for row in gateway.told("audit", "list")["rows"]]
+    actions = [row["action"] for row in gateway.data_of("audit", "list")["rows"]]
     assert {"access_token.create", "access_token.revoke", "account.change"} <= set(actions)
 
 
 def test_settings_wait_for_a_running_gateway(tmp_path: Path) -> None:
     stopped = Gateway(tmp_path / "data")
-    number = stopped.told("account", "add", "local", "--app", stopped.app, "--set", f"root={tmp_path}")["id"]
+    number = stopped.data_of("account", "add", "local", "--app", stopped.app, "--set", f"root={tmp_path}")[
+        "id"
+    ]
     status, _, err = stopped.run("account", "change", str(number), "--set", "root=/")
     assert (status, "'isthmus serve'" in err) == (1, True)
-    assert stopped.told("account", "change", str(number), "--name", "n")["account"] == "n"
-    assert stopped.told("account", "remove", str(number), "--yes")["removed"]
+    assert stopped.data_of("account", "change", str(number), "--name", "n")["account"] == "n"
+    assert stopped.data_of("account", "remove", str(number), "--yes")["removed"]
 
 
 def until(gateway: Gateway, account: tuple[int, str], status: int) -> None:

@@ -18,30 +18,14 @@ from typer.testing import CliRunner
 from gateway.cli.main import app
 from gateway.cli.proxy_metrics import Sample, Sort, fitting
 from gateway.proxy.counting.metrics import Counts
+from tests.gateway.cli.commands import Commands
 from tests.servers.sshd import free_port, wait_for_port
 
 ISTHMUS = (sys.executable, "-P", "-c", "from gateway.cli.entry import main; main()")
 
 
-class Gateway:
-    """A data folder, and commands on it within this process."""
-
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.told("init")
-        self.told("developer", "create", "me@example.com")
-        self.app = json.loads(self.told("app", "create", "demo", "--developer", "me@example.com", "--json"))[
-            "id"
-        ]
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        done = CliRunner().invoke(app, [*words, "--data", str(self.data)], env={"COLUMNS": "200"})
-        return done.exit_code, done.stdout, done.stderr
-
-    def told(self, *words: str) -> str:
-        status, out, err = self.run(*words)
-        assert status == 0, err
-        return out
+class Gateway(Commands):
+    """What a command is refused with, too."""
 
     def refused(self, *words: str) -> str:
         status, _, err = self.run(*words)
@@ -51,9 +35,7 @@ class Gateway:
 
     def add(self, service: str, *settings: str) -> str:
         words = [word for one in settings for word in ("--set", one)]
-        return str(
-            json.loads(self.told("account", "add", service, "--app", self.app, *words, "--json"))["id"]
-        )
+        return str(self.data_of("account", "add", service, "--app", self.app, *words)["id"])
 
 
 @pytest.fixture(scope="module")

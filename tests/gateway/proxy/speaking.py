@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import h11
 from hpack import Decoder, Encoder
@@ -22,7 +23,6 @@ from hyperframe.frame import (
 )
 
 from tests.gateway.proxy.proxied import Account, Proxied
-from tests.servers.apache import Apache
 
 ENDED = "GOAWAY"
 type Fields = Sequence[tuple[str, str] | tuple[bytes, bytes]]
@@ -193,9 +193,16 @@ class Http2:
             self.ended.setdefault(frame.stream_id, None)
 
 
+class HasPort(Protocol):
+    """A store on this machine."""
+
+    @property
+    def port(self) -> int: ...
+
+
 @contextmanager
 def http2(
-    proxied: Proxied, account: Account, store: Apache, settings: dict[int, int] | None = None
+    proxied: Proxied, account: Account, store: HasPort, settings: dict[int, int] | None = None
 ) -> Iterator[Http2]:
     """A client with HTTP/2 to the store's host."""
     with tunnel(proxied, account, store.port, "h2") as tls:

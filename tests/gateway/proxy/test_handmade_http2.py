@@ -51,7 +51,7 @@ def test_a_client_can_not_have_all_heads_of_answers_remembered(
         store.connection.send_headers(stream, [(b":status", b"200"), *fields], end_stream=True)
 
     lying_in_http2.answers["/wordy"] = wordy
-    with http2(guarded, lied_to_in_http2, lying_in_http2, NO_END) as client:  # type: ignore[arg-type]  # it has a port
+    with http2(guarded, lied_to_in_http2, lying_in_http2, NO_END) as client:
         client._decoder.max_allowed_table_size = 2**32 - 1
         for number in range(20):
             assert client.ask(2 * number + 1, client.request("GET", "/wordy")) == 200
@@ -67,7 +67,7 @@ def test_a_store_can_not_have_all_heads_of_requests_remembered(
         store.connection.send_headers(stream, [(b":status", b"204")], end_stream=True)
 
     lying_in_http2.answers["/all"] = asks_for_all
-    with http2(guarded, lied_to_in_http2, lying_in_http2) as client:  # type: ignore[arg-type]  # it has a port
+    with http2(guarded, lied_to_in_http2, lying_in_http2) as client:
         for number in range(20):
             more = [(f"x-{n}", f"{number}" * 100) for n in range(20)]
             assert client.ask(2 * number + 1, client.request("GET", "/all", *more)) == 204
@@ -240,7 +240,7 @@ def test_a_store_that_floods_is_ended_and_others_are_served(
     (store.data / "beside").write_text("beside")
     lying_in_http2.answers["/flood"] = flood
     before = resident(guarded)
-    with http2(guarded, lied_to_in_http2, lying_in_http2) as client:  # type: ignore[arg-type]  # it has a port
+    with http2(guarded, lied_to_in_http2, lying_in_http2) as client:
         client.send(client.headers(1, client.request("GET", "/flood")))
         assert guarded.curl(guarded_account, f"{store.url}beside") == (200, "beside")
         assert client.answer(1) == 502

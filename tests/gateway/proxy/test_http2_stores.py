@@ -91,7 +91,7 @@ def test_an_upload_to_a_store_whose_window_is_closed_is_not_kept(
 
     lying_in_http2.answers["/never"] = wait
     before = resident(guarded)
-    with http2(guarded, lied_to_in_http2, lying_in_http2) as client:  # type: ignore[arg-type]  # it has a port
+    with http2(guarded, lied_to_in_http2, lying_in_http2) as client:
         client.send(client.headers(1, client.request("PUT", "/never"), end=False))
         client.tls.settimeout(2)
         for _ in range(64):  # what our own window allows: a client that heeds none is ended
